@@ -45,6 +45,7 @@ class File {
   virtual Status Truncate(uint64_t size_bytes) = 0;
 
   // Makes the file at least `size_bytes` long with disk space behind all of it; new bytes are zero.
+  // kNoSpace: the size is as before.
   virtual Status Allocate(uint64_t size_bytes) = 0;
 
   virtual Result<uint64_t> SizeBytes() const = 0;
@@ -95,7 +96,9 @@ class FileSystem {
 
   virtual Result<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) = 0;
 
-  // Maps the whole of an existing file (its size must not be 0) for reading and writing.
+  // Maps the whole of an existing file (its size must not be 0: kInvalidArgument) for reading and
+  // writing. Disk space is put behind holes first, so that a store into the mapping cannot fail for
+  // want of it. Nobody may truncate the file while it is mapped: that would end the process.
   virtual Result<std::unique_ptr<MappedFile>> Map(const std::string& path) = 0;
 
   virtual Status Remove(const std::string& path) = 0;
@@ -113,6 +116,7 @@ class FileSystem {
   // Entries without "." and "..", sorted by name.
   virtual Result<std::vector<DirectoryEntry>> List(const std::string& path) = 0;
 
+  // False, not an error, when nothing has the name.
   virtual Result<bool> Exists(const std::string& path) = 0;
   virtual Result<bool> IsDirectory(const std::string& path) = 0;
 
@@ -143,7 +147,8 @@ std::string JoinPath(ByteView directory, ByteView name);
 Result<std::string> ReadWholeFile(FileSystem& fs, const std::string& path, uint64_t bytes_max);
 
 // Makes `path` hold exactly `bytes`, all or nothing across a crash: writes `path` + ".tmp", syncs it,
-// renames it over `path`, syncs the directory. On OK: durable.
+// renames it over `path`, syncs the directory. On OK: durable. On an error the old content stands,
+// unless only the last sync failed: then `path` holds `bytes`, perhaps not durably.
 Status ReplaceFile(FileSystem& fs, const std::string& path, ByteView bytes);
 
 }  // namespace tailrace::wal
