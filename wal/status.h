@@ -91,7 +91,8 @@ class [[nodiscard]] Result {
 
   T& value() & { return Checked(); }
   const T& value() const& { return const_cast<Result*>(this)->Checked(); }
-  T&& value() && { return std::move(Checked()); }
+  // By value: the elements of `for (auto& x : F().value())` must outlive the temporary Result.
+  T value() && { return std::move(Checked()); }
   T& operator*() & { return Checked(); }
   const T& operator*() const& { return value(); }
   T&& operator*() && { return std::move(Checked()); }
