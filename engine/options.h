@@ -1,0 +1,96 @@
+// How a store is opened.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "wal/clock.h"
+#include "wal/fs.h"
+#include "wal/journal.h"
+#include "wal/status.h"
+
+namespace tailrace {
+
+using wal::Durability;
+
+// Moments at which a test may hold a thread of the store. Values are not stored anywhere.
+enum class PausePoint {
+  kAfterAppend,     // A commit is in the journal, not yet in the write buffer.
+  kAfterEntry,      // It is in the write buffer; the caller has not been answered.
+  kAfterFreeze,     // Checkpoint: the generation is frozen, nothing is written yet.
+  kBeforeIngest,    // Checkpoint: shard logs are durable, the files to ingest are written.
+  kAfterIngest,     // Checkpoint: RocksDB has the new cut, the frozen generation is still there.
+  kBeforeRecycle,   // Checkpoint: the frozen generation is gone, the journal still has its frames.
+  kBeforeUnlink,    // Retention: the Trim frame is durable, no file is removed yet.
+};
+
+// Something worth an operator's attention that is not an error of a call.
+struct Event {
+  enum class Kind {
+    kOpened,             // Recovery is done; the text says what it found.
+    kTornTailCut,        // An unfinished tail of the journal was cut (and copied aside).
+    kDowntimePending,    // The wall clock says that the store was down; not yet counted as age.
+    kDowntimeConfirmed,  // Now it is.
+    kClockWentBack,      // The wall clock is behind the last reading; ages are not affected.
+    kTrimmed,            // Records expired.
+    kCheckpoint,         // A checkpoint was made.
+    kCheckpointFailed,   // One failed and will be tried again.
+    kFailed,             // The store turned read-only; the text has the cause.
+  };
+  Kind kind;
+  std::string text;
+};
+
+struct StoreOptions {
+  // What an acknowledged write survives. Fixed when the store is made; kInvalidArgument when a store is
+  // opened with the other one.
+  Durability durability = Durability::kSync;
+
+  // Make the store if the directory is missing or empty; otherwise that is kNotFound.
+  bool create_if_missing = true;
+
+  // The file system and the clock; they outlive the store.
+  wal::FileSystem* fs = &wal::FileSystem::Posix();
+  const Clock* clock = &Clock::System();
+
+  // The write buffer is drained into RocksDB whenever it holds this many bytes of journal.
+  uint64_t generation_bytes_max = 64ull << 20;
+
+  // Writers wait while this many bytes of journal are not drained yet. At least twice
+  // generation_bytes_max.
+  uint64_t journal_bytes_max = 256ull << 20;
+
+  // One segment file of the journal. The largest commit is a quarter of it.
+  uint64_t journal_segment_bytes = 64ull << 20;
+
+  // RocksDB's block cache.
+  uint64_t block_cache_bytes = 64ull << 20;
+
+  // Shards that a stream begins with, 1 to kShardsPerStreamMax.
+  uint32_t shards_per_stream = 4;
+
+  // How long stream records are kept, unless EnableStream says otherwise.
+  uint64_t retention_ms = 24ull * 3600'000;
+
+  // Downtime (as the wall clock tells it) counts as age only after the store ran this long, or after
+  // ConfirmDowntime: a clock that jumped must not expire anything.
+  uint64_t downtime_confirmation_ms = 3600'000;
+
+  // A segment of a shard log is closed at this size, and when its first record is this much older than
+  // the next.
+  uint64_t shard_segment_bytes_max = 16ull << 20;
+  uint64_t shard_segment_age_ms_max = 4ull * 3600'000;
+
+  // How often the store looks whether records expired, and writes a clock reading into the journal.
+  // 0: never by itself; call RunMaintenance.
+  uint64_t maintenance_interval_ms = 60'000;
+
+  // Called from the store's threads; must not call the store. May be empty.
+  std::function<void(const Event&)> on_event;
+
+  // For tests: called at each pause point, from the thread that reached it. May be empty.
+  std::function<void(PausePoint)> on_pause_point;
+};
+
+}  // namespace tailrace

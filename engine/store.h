@@ -1,0 +1,309 @@
+// Tailrace's front door: a store of DynamoDB-style tables whose every change feeds a stream.
+//
+//   auto store = tailrace::Store::Open("/var/lib/games", {}).value();
+//   store->CreateTable({.name = "UserGames", .keys = {...}, .stream = ViewType::kNewAndOldImages});
+//   store->Put("UserGames", Item{{"game_id", Value::N(2345)}, ...});
+//
+// All methods of Store may be called from any number of threads at once, except Close and the
+// destructor. A callable passed to a write (condition, updater) runs while the item is locked: it must not
+// call the store (kFailedPrecondition) and should be quick.
+//
+// Replies rest on safe ground: no answer (an item, "not found", a refused condition, a list of tables)
+// shows anything that a crash covered by the store's durability could take back.
+//
+// Errors that any method may return besides those it names: kClosed after Close; kReadOnly from writes once
+// an earlier write or sync to disk failed (reopen the store); kOutcomeUnknown when the failure came while
+// the call waited; kIoError and kCorruption from the disk.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/key.h"
+#include "engine/options.h"
+#include "engine/value.h"
+#include "shards/shard_reader.h"
+#include "shards/types.h"
+#include "wal/status.h"
+
+namespace tailrace {
+
+using shards::Gap;
+using shards::PageLimits;
+using shards::Position;
+using shards::StartAt;
+
+// ---------------------------------------------------------------------------------------- tables
+
+struct TableSpec {
+  std::string name;  // 3 to 255 of [A-Za-z0-9_.-].
+  KeySchema keys;
+  std::optional<ViewType> stream = std::nullopt;  // Enable a stream from the start.
+};
+
+struct TableInfo {
+  std::string name;
+  TableId id;
+  KeySchema keys;
+  uint64_t created_ms = 0;
+  std::optional<ViewType> stream_view;    // Set while a stream is enabled.
+  std::optional<StreamId> latest_stream;  // The newest stream of this table, enabled or not.
+  std::string latest_stream_label;
+};
+
+// ---------------------------------------------------------------------------------------- writes
+
+// A commit's place in the journal, to wait for later. Valid as long as the store is open; after that
+// (or in another process) it means nothing.
+struct CommitToken {
+  Lsn end;
+};
+
+enum class ReturnItems { kNone, kOld, kNew, kBoth };
+
+enum class WaitFor {
+  kSafe,     // Return when the write is as safe as the store's durability says.
+  kNothing,  // Return at once, with the token; the write may still be lost until Wait(token).
+};
+
+// Sees the item as it is (null: there is none); true lets the write go on.
+using Condition = std::function<bool(const Item* existing)>;
+
+// Sees the item as it is (empty: there is none) and leaves it as it shall be (empty: deleted). A failure
+// ends the write, nothing is changed, and the failure is returned.
+using Updater = std::function<Status(std::optional<Item>& item)>;
+
+struct WriteOptions {
+  Condition condition = nullptr;
+  ReturnItems return_items = ReturnItems::kNone;
+  WaitFor wait = WaitFor::kSafe;
+};
+
+enum class WriteOutcome {
+  kApplied,    // The item changed; one change record goes to the table's stream, if it has one.
+  kUnchanged,  // The item already was so (or already absent): nothing was written, no record.
+  kRejected,   // The condition said no; nothing was written. old_item is set if asked for.
+};
+
+struct WriteResult {
+  WriteOutcome outcome = WriteOutcome::kApplied;
+  std::optional<Item> old_item;  // With ReturnItems::kOld or kBoth, if there was one.
+  std::optional<Item> new_item;  // With ReturnItems::kNew or kBoth, if there is one.
+  SequenceNumber sequence;       // Of the change; SequenceNumber{0} unless applied.
+  CommitToken token;             // What to wait for; also of what an unchanged reply rests on.
+};
+
+// ---------------------------------------------------------------------------------------- reads
+
+struct SortCondition {
+  enum class Kind {
+    kAny, kEqual, kLess, kLessOrEqual, kGreater, kGreaterOrEqual, kBetween, kBeginsWith,
+  };
+  Kind kind = Kind::kAny;
+  std::optional<Value> value = std::nullopt;  // Not for kAny.
+  std::optional<Value> upper = std::nullopt;  // kBetween: `value` <= sort key <= `upper`.
+};
+
+struct QueryRequest {
+  Value partition;                                 // The partition key's value.
+  SortCondition sort = {};
+  bool forward = true;                             // False: from the highest sort key down.
+  uint32_t items_max = 1000;
+  uint64_t bytes_max = 1 << 20;                    // Of item sizes; at least one item is returned.
+  std::optional<Item> start_after = std::nullopt;  // Key of the last page's last item.
+};
+
+struct ScanRequest {
+  uint32_t items_max = 1000;
+  uint64_t bytes_max = 1 << 20;
+  std::optional<Item> start_after = std::nullopt;
+};
+
+struct ItemPage {
+  std::vector<Item> items;
+  std::optional<Item> last_key;  // Set when there may be more: the next request's start_after.
+};
+
+// ---------------------------------------------------------------------------------------- streams
+
+struct StreamOptions {
+  uint64_t retention_ms = 0;  // 0: the store's.
+  uint32_t shards = 0;        // 0: the store's.
+};
+
+struct ShardInfo {
+  ShardId id;
+  std::string name;  // "shardId-…", stable, sorts by creation.
+  uint64_t hash_first = 0;
+  uint64_t hash_last = 0;
+  std::optional<ShardId> parent;
+  SequenceNumber starting;
+  std::optional<SequenceNumber> ending;  // Set once the shard is sealed.
+  SequenceNumber trimmed_below;
+};
+
+struct StreamInfo {
+  StreamId id;
+  TableId table;
+  std::string table_name;
+  KeySchema keys;
+  std::string label;
+  ViewType view = ViewType::kKeysOnly;
+  bool enabled = false;
+  uint64_t created_ms = 0;
+  uint64_t retention_ms = 0;
+  std::vector<ShardInfo> shards;  // By id.
+};
+
+// One change of one item, as the stream's view type shows it.
+struct ChangeRecord {
+  std::string event_id;      // 32 hex digits, unique, the same at every reading.
+  ChangeKind kind = ChangeKind::kInsert;
+  SequenceNumber sequence;
+  SequenceNumber commit;     // The commit's LSN; records of one transaction share it.
+  uint32_t commit_changes = 1;
+  StreamId stream;
+  ShardId shard;
+  uint64_t ordinal = 0;      // 1, 2, 3, … within the shard.
+  uint64_t wall_ms = 0;      // Never falls within a shard.
+  Actor actor = Actor::kUser;
+  ViewType view = ViewType::kKeysOnly;
+  Item keys;
+  std::optional<Item> new_image;
+  std::optional<Item> old_image;
+  uint64_t size_bytes = 0;   // Of keys and the images present, as the service counts.
+};
+
+// A page of a shard. See shards::Page for what each field promises.
+struct ChangePage {
+  std::optional<Gap> gap;
+  std::vector<ChangeRecord> records;
+  Position next;
+  bool caught_up = false;
+  bool end_of_shard = false;
+};
+
+// ---------------------------------------------------------------------------------------- statistics
+
+struct StoreStats {
+  StoreId store_id;
+  Epoch epoch;
+  Durability durability = Durability::kSync;
+  Lsn appended, durable, safe, fanned_out, cut, recycled;
+  uint64_t journal_live_bytes = 0;
+  uint64_t journal_disk_bytes = 0;
+  uint64_t index_bytes = 0;        // RocksDB's files.
+  uint64_t index_level0_files = 0;
+  uint64_t age_ms = 0;
+  uint64_t downtime_pending_ms = 0;
+  uint64_t checkpoints = 0;        // Since opening.
+  struct Shard {
+    StreamId stream;
+    ShardId shard;
+    uint64_t bytes = 0;
+    uint64_t segments = 0;
+    uint64_t records = 0;          // Ever appended.
+    SequenceNumber last_sequence;
+  };
+  std::vector<Shard> shards;
+  // What the last opening did.
+  uint64_t recovered_frames = 0;
+  uint64_t recovery_us = 0;
+  uint64_t torn_bytes = 0;
+  bool clean_close = false;
+};
+
+// ---------------------------------------------------------------------------------------- the store
+
+class Store {
+ public:
+  // Opens the store in `directory`, recovering it if it was not closed. On OK everything that was ever
+  // acknowledged is there, and the store owns the directory until it is closed.
+  // Errors: kBusy (another opener has it; the message names it), kNotFound (no store there and
+  // create_if_missing is off), kInvalidArgument (options; a directory that holds something else),
+  // kUnsupported (a newer format), kCorruption (damage to what was once durable: file and place are in the
+  // message, nothing was changed).
+  static Result<std::unique_ptr<Store>> Open(const std::string& directory,
+                                             const StoreOptions& options);
+
+  // Closes, ignoring errors: call Close to learn of them.
+  virtual ~Store() = default;
+
+  // Makes everything durable and drains it into RocksDB, so that the next opening has nothing to replay;
+  // then gives the directory free. No other call may be under way. Later calls say kClosed.
+  virtual Status Close() = 0;
+
+  // ---- Tables ----
+
+  // Errors: kInvalidArgument (name, keys), kAlreadyExists.
+  virtual Result<TableInfo> CreateTable(const TableSpec& spec) = 0;
+  // Drops the table and its items; its stream, if enabled, is disabled and stays readable until its records
+  // expire. kNotFound.
+  virtual Status DropTable(const std::string& table) = 0;
+  virtual Result<TableInfo> DescribeTable(const std::string& table) = 0;  // kNotFound.
+  virtual Result<std::vector<TableInfo>> ListTables() = 0;                // By name.
+
+  // ---- Items ----
+
+  // Puts `item` in place of any item with its key. kNotFound (table), kInvalidArgument (key or item breaks
+  // a limit; the message names it).
+  virtual Result<WriteResult> Put(const std::string& table, const Item& item,
+                                  const WriteOptions& options = {}) = 0;
+  // Deletes the item with this key (`key` holds exactly the key attributes).
+  virtual Result<WriteResult> Delete(const std::string& table, const Item& key,
+                                     const WriteOptions& options = {}) = 0;
+  // Changes the item with this key by `updater`, which may create or delete it. The key attributes must
+  // stay as they are (kInvalidArgument).
+  virtual Result<WriteResult> Update(const std::string& table, const Item& key,
+                                     const Updater& updater, const WriteOptions& options = {}) = 0;
+
+  // Waits until the commit is as safe as the store's durability says.
+  virtual Status Wait(const CommitToken& token) = 0;
+
+  virtual Result<std::optional<Item>> Get(const std::string& table, const Item& key) = 0;
+  // Items of one partition in the order of their sort keys. Each item is as some moment during the call had
+  // it; a page is not a snapshot.
+  virtual Result<ItemPage> Query(const std::string& table, const QueryRequest& request) = 0;
+  // All items, in the order of their partition-key hashes.
+  virtual Result<ItemPage> Scan(const std::string& table, const ScanRequest& request) = 0;
+
+  // ---- Streams ----
+
+  // Every change from now on goes to a new stream. Errors: kNotFound (table), kFailedPrecondition (it has
+  // an enabled stream), kInvalidArgument (options).
+  virtual Result<StreamInfo> EnableStream(const std::string& table, ViewType view,
+                                          const StreamOptions& options = {}) = 0;
+  // Ends the table's stream; what it holds stays readable until it expires. kFailedPrecondition (none).
+  virtual Status DisableStream(const std::string& table) = 0;
+  // All streams, or those of tables that have or had this name; by id.
+  virtual Result<std::vector<StreamInfo>> ListStreams(
+      const std::optional<std::string>& table = std::nullopt) = 0;
+  virtual Result<StreamInfo> DescribeStream(StreamId stream) = 0;  // kNotFound.
+
+  // A position in a shard. `number` is for kAtSequenceNumber and kAfterSequenceNumber, within the shard's
+  // range (kInvalidArgument). kNotFound: no such stream or shard.
+  virtual Result<Position> SeekShard(StreamId stream, ShardId shard, StartAt start,
+                                     SequenceNumber number = {}) = 0;
+  // The records from `position` on, a typed gap, or "caught up". kInvalidArgument (a position of another
+  // store), kNotFound (the shard is gone).
+  virtual Result<ChangePage> ReadShard(const Position& position, const PageLimits& limits = {}) = 0;
+  // Waits, using no CPU, until ReadShard would show something new. False when `timeout_ms` ran out.
+  virtual Result<bool> WaitShard(const Position& position, uint64_t timeout_ms) = 0;
+
+  // ---- Upkeep ----
+
+  // Drains all that is written so far into RocksDB and frees its journal. The store does so by itself.
+  virtual Status Checkpoint() = 0;
+  // Writes a clock reading, expires records that are too old, removes their files. The store does so by
+  // itself every maintenance_interval_ms.
+  virtual Status RunMaintenance() = 0;
+  // Counts the pending downtime as age at once (an operator says that the clock is right).
+  virtual Status ConfirmDowntime() = 0;
+  virtual Result<StoreStats> Stats() = 0;
+};
+
+}  // namespace tailrace
