@@ -99,15 +99,6 @@ struct WriteResult {
 
 // ---------------------------------------------------------------------------------------- reads
 
-struct SortCondition {
-  enum class Kind {
-    kAny, kEqual, kLess, kLessOrEqual, kGreater, kGreaterOrEqual, kBetween, kBeginsWith,
-  };
-  Kind kind = Kind::kAny;
-  std::optional<Value> value = std::nullopt;  // Not for kAny.
-  std::optional<Value> upper = std::nullopt;  // kBetween: `value` <= sort key <= `upper`.
-};
-
 struct QueryRequest {
   Value partition;                                 // The partition key's value.
   SortCondition sort = {};
