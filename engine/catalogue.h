@@ -1,0 +1,72 @@
+// Which tables and streams exist: a fold over the journal's Catalogue and Trim frames.
+//
+// A value: the store publishes an immutable copy after every change, and each operation works on the copy
+// it began with.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "engine/cut.pb.h"
+#include "engine/key.h"
+#include "shards/stream_catalogue.h"
+#include "shards/types.h"
+#include "wal/status.h"
+
+namespace tailrace::engine {
+
+struct Table {
+  TableId id;
+  std::string name;
+  KeySchema keys;
+  uint64_t created_ms = 0;
+  StreamId stream;         // The enabled one; 0: none.
+  StreamId latest_stream;  // The newest, enabled or not; 0: never had one.
+  std::string latest_stream_label;
+};
+
+class Catalogue {
+ public:
+  // Applies every change of the frame that begins at `lsn` and ends at `end`. kCorruption when one does not
+  // fit; the catalogue is then of no more use.
+  Status Apply(const frames::Catalogue& frame, Lsn lsn, Lsn end);
+  Status Apply(const frames::Trim& frame, Lsn end);
+
+  const Table* Find(const std::string& name) const;  // Null when absent.
+  const Table* Find(TableId id) const;
+  const std::map<std::string, Table>& tables() const { return tables_; }
+  const shards::StreamCatalogue& streams() const { return streams_; }
+
+  // Ids for the next ones; Apply moves them on.
+  TableId next_table() const { return TableId{next_table_}; }
+  StreamId next_stream() const { return StreamId{next_stream_}; }
+  ShardId next_shard() const { return ShardId{next_shard_}; }
+
+  // End of the last frame that changed anything here: what an answer from the catalogue rests on.
+  Lsn lsn() const { return lsn_; }
+
+  CatalogueState ToProto() const;
+  static Result<Catalogue> FromProto(const CatalogueState& state);
+
+ private:
+  Status ApplyOne(const frames::CatalogueChange& change, Lsn lsn);
+  Status CreateTable(const frames::TableSpec& spec);
+  Status DropTable(TableId id);
+  Status EnableStream(const frames::StreamSpec& spec);
+  Status DisableStream(StreamId id);
+
+  std::map<std::string, Table> tables_;
+  std::map<TableId, std::string> names_;
+  shards::StreamCatalogue streams_;
+  uint64_t next_table_ = 1;
+  uint64_t next_stream_ = 1;
+  uint64_t next_shard_ = 1;
+  Lsn lsn_;
+};
+
+// Key schemas on disk.
+frames::KeySchema ToProto(const KeySchema& keys);
+Result<KeySchema> FromProto(const frames::KeySchema& keys);
+
+}  // namespace tailrace::engine

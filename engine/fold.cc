@@ -1,0 +1,57 @@
+#include "engine/fold.h"
+
+#include <string>
+
+#include "shards/frames.pb.h"
+
+namespace tailrace::engine {
+namespace {
+
+template <typename Message>
+Result<Message> Parse(const wal::Frame& frame, const char* what) {
+  Message message;
+  if (!message.ParseFromArray(frame.payload.data(), static_cast<int>(frame.payload.size()))) {
+    return Corruption(std::string("the ") + what + " frame at " + std::to_string(frame.lsn.value) +
+                      " cannot be read");
+  }
+  return message;
+}
+
+}  // namespace
+
+Status ApplyCommit(const wal::Frame& frame, ItemSink& items, ClockReading* clock) {
+  auto commit = shards::DecodeCommit(frame.payload);
+  if (!commit.ok()) {
+    return commit.status().WithContext("the commit at " + std::to_string(frame.lsn.value));
+  }
+  for (const shards::Change& change : commit->changes) {
+    items.SetItem(change.table, change.key, frame.lsn, change.new_image);
+  }
+  if (clock != nullptr) *clock = {commit->wall_ms, commit->age_ms};
+  return Status::Ok();
+}
+
+Status ApplyFrame(const wal::Frame& frame, FoldState& state, ItemSink& items) {
+  if (frame.type == shards::kCommitFrame) {
+    TAILRACE_RETURN_IF_ERROR(ApplyCommit(frame, items, &state.clock));
+  } else if (frame.type == shards::kCatalogueFrame) {
+    TAILRACE_ASSIGN_OR_RETURN(auto message, Parse<frames::Catalogue>(frame, "catalogue"));
+    TAILRACE_RETURN_IF_ERROR(state.catalogue.Apply(message, frame.lsn, frame.end));
+    state.clock = {message.wall_ms(), message.age_ms()};
+  } else if (frame.type == shards::kTrimFrame) {
+    TAILRACE_ASSIGN_OR_RETURN(auto message, Parse<frames::Trim>(frame, "trim"));
+    TAILRACE_RETURN_IF_ERROR(state.catalogue.Apply(message, frame.end));
+    state.clock = {message.wall_ms(), message.age_ms()};
+  } else if (frame.type == shards::kClockFrame) {
+    TAILRACE_ASSIGN_OR_RETURN(auto message, Parse<frames::Clock>(frame, "clock"));
+    state.clock = {message.wall_ms(), message.age_ms()};
+  } else {
+    return Unsupported("the frame at " + std::to_string(frame.lsn.value) + " has the type " +
+                       std::to_string(static_cast<int>(frame.type)) +
+                       ", which this version does not know; use a newer one");
+  }
+  state.end = frame.end;
+  return Status::Ok();
+}
+
+}  // namespace tailrace::engine

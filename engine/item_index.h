@@ -1,0 +1,96 @@
+// The item index: the drained part of the state, in RocksDB, one column family a table.
+//
+// It is always exactly the fold of a journal prefix over every table: each ingest adds one generation's items
+// of all tables together with the cut that tells where the prefix ends, all or nothing. RocksDB's own
+// memtables and WAL stay empty. This header hides RocksDB; engine/rocks_*.cc is all that knows it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "shards/types.h"
+#include "wal/fs.h"
+#include "wal/status.h"
+#include "wal/types.h"
+
+namespace tailrace::engine {
+
+// An item as the index keeps it.
+struct StoredItem {
+  Lsn lsn;            // Of the commit that made it so.
+  std::string image;  // Encoded item.
+};
+
+// A place in a table's items, over the state at the time it was made. Not thread-safe.
+class IndexCursor {
+ public:
+  virtual ~IndexCursor() = default;
+
+  // To the first key >= `key` / the last key < `key` (an empty key: the first / last of all).
+  virtual void SeekAtLeast(ByteView key) = 0;
+  virtual void SeekBelow(ByteView key) = 0;
+  virtual void Next() = 0;
+  virtual void Previous() = 0;
+
+  virtual bool valid() const = 0;
+  // While valid. The views last until the cursor moves.
+  virtual ByteView key() const = 0;
+  virtual Lsn lsn() const = 0;
+  virtual ByteView image() const = 0;
+
+  // Why valid() became false: OK at the end, else the damage or I/O error.
+  virtual Status status() const = 0;
+};
+
+struct ItemIndexOptions {
+  uint64_t block_cache_bytes = 64ull << 20;
+  bool create = false;  // Make a new one; it must not exist. Otherwise it must.
+};
+
+// Thread-safe for reads; one thread ingests and drops tables.
+class ItemIndex {
+ public:
+  // Errors: kCorruption, kNotFound (not `create` and nothing there), kIoError, kNoSpace.
+  static Result<std::unique_ptr<ItemIndex>> Open(wal::FileSystem& fs, const std::string& directory,
+                                                 const ItemIndexOptions& options);
+  virtual ~ItemIndex() = default;
+
+  // The cut's bytes as the last ingest left them; absent in a new index.
+  virtual Result<std::optional<std::string>> ReadCut() = 0;
+
+  virtual Result<std::optional<StoredItem>> Get(TableId table, ByteView key) = 0;
+  virtual Result<std::unique_ptr<IndexCursor>> NewCursor(TableId table) = 0;
+
+  // Collects one generation for one ingest.
+  class Ingest {
+   public:
+    virtual ~Ingest() = default;
+    // Keys ascend strictly within a table, and a table's items come together.
+    virtual Status Set(TableId table, ByteView key, Lsn lsn, ByteView image) = 0;
+    virtual Status Delete(TableId table, ByteView key) = 0;
+    // Writes what is still buffered. After it the files are complete and durable, and not part of the index.
+    virtual Status Finish() = 0;
+    // Makes all of it, and the cut, part of the index in one durable step. After a failure nobody knows
+    // whether it happened: read the cut.
+    virtual Status Commit(ByteView cut) = 0;
+  };
+  virtual Result<std::unique_ptr<Ingest>> NewIngest() = 0;
+
+  // Tables that have a family here, and dropping one with all its items.
+  virtual std::vector<TableId> Tables() const = 0;
+  virtual Status DropTable(TableId table) = 0;
+
+  // Reads every block of every file and checks its checksum.
+  virtual Status VerifyChecksums() = 0;
+
+  struct Stats {
+    uint64_t bytes = 0;
+    uint64_t level0_files_max = 0;  // In the table that has most.
+  };
+  virtual Stats GetStats() const = 0;
+};
+
+}  // namespace tailrace::engine

@@ -1,0 +1,32 @@
+#include "engine/key_locks.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "wal/hash.h"
+
+namespace tailrace::engine {
+
+// The analysis cannot follow a set of mutexes chosen at run time.
+KeyLocks::Held::Held(std::vector<Mutex*> mutexes) TAILRACE_NO_THREAD_SAFETY_ANALYSIS
+    : mutexes_(std::move(mutexes)) {
+  for (Mutex* mutex : mutexes_) mutex->Lock();
+}
+
+KeyLocks::Held::~Held() TAILRACE_NO_THREAD_SAFETY_ANALYSIS {
+  for (auto mutex = mutexes_.rbegin(); mutex != mutexes_.rend(); ++mutex) (*mutex)->Unlock();
+}
+
+KeyLocks::Held KeyLocks::Lock(const std::vector<Key>& keys) {
+  std::vector<Mutex*> mutexes;
+  mutexes.reserve(keys.size());
+  for (const Key& key : keys) {
+    const uint64_t hash = Hash64(key.storage_key, key.table.value);
+    mutexes.push_back(&stripes_[hash % kLockStripes].mutex);
+  }
+  std::sort(mutexes.begin(), mutexes.end());
+  mutexes.erase(std::unique(mutexes.begin(), mutexes.end()), mutexes.end());
+  return Held(std::move(mutexes));
+}
+
+}  // namespace tailrace::engine

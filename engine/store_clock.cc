@@ -1,0 +1,41 @@
+#include "engine/store_clock.h"
+
+namespace tailrace::engine {
+
+StoreClock::StoreClock(const Clock& clock, const ClockReading& last, uint64_t confirmation_ms)
+    : clock_(clock),
+      boot_at_open_ms_(clock.BootMs()),
+      confirmation_ms_(confirmation_ms),
+      age_base_ms_(last.age_ms) {
+  const uint64_t now = clock.WallMs();
+  if (last.wall_ms == 0) return;  // A new store was never down.
+  if (now >= last.wall_ms) {
+    pending_ms_ = now - last.wall_ms;
+  } else {
+    went_back_ms_ = last.wall_ms - now;
+  }
+}
+
+uint64_t StoreClock::AgeMs() const {
+  MutexLock lock(mutex_);
+  return age_base_ms_ + (clock_.BootMs() - boot_at_open_ms_);
+}
+
+uint64_t StoreClock::PendingDowntimeMs() const {
+  MutexLock lock(mutex_);
+  return pending_ms_;
+}
+
+bool StoreClock::ConfirmationDue() const {
+  return PendingDowntimeMs() > 0 && clock_.BootMs() - boot_at_open_ms_ >= confirmation_ms_;
+}
+
+uint64_t StoreClock::ConfirmDowntime() {
+  MutexLock lock(mutex_);
+  const uint64_t counted = pending_ms_;
+  age_base_ms_ += counted;
+  pending_ms_ = 0;
+  return counted;
+}
+
+}  // namespace tailrace::engine

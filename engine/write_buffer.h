@@ -1,0 +1,126 @@
+// The write buffer: changes that are in the journal and not yet in RocksDB.
+//
+// A generation is 256 stripes by the top byte of the partition-key hash, each an ordered map behind a latch
+// of its own. Storage keys begin with the hash, so stripe order is key order: point reads, ordered scans and
+// a drain that needs no sort come from one structure. Keys and images are not copied: they point into the
+// journal's memory, which keeps them until the generation is drained and no reader holds it.
+//
+// One generation is active; at most one is frozen, on its way into RocksDB.
+#pragma once
+
+#include <absl/container/btree_map.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "engine/fold.h"
+#include "shards/types.h"
+#include "wal/mutex.h"
+#include "wal/types.h"
+
+namespace tailrace::engine {
+
+inline constexpr size_t kStripes = 256;
+
+// What a generation or RocksDB knows of a key. Views are valid while their owner is held.
+struct BufferedItem {
+  Lsn lsn;                        // Of the commit that made it so.
+  std::optional<ByteView> image;  // Absent: deleted.
+};
+
+enum class Direction { kForward, kBackward };
+
+// Tells the write buffer that a generation is gone: nobody looks at its bytes any more.
+class GenerationGate {
+ public:
+  void Opened();
+  void Gone();
+  void WaitForAtMost(uint64_t living);
+
+ private:
+  Mutex mutex_;
+  CondVar gone_;
+  uint64_t living_ TAILRACE_GUARDED_BY(mutex_) = 0;
+};
+
+class Generation final : public ItemSink {
+ public:
+  explicit Generation(std::shared_ptr<GenerationGate> gate);
+  ~Generation() override;
+  Generation(const Generation&) = delete;
+  Generation& operator=(const Generation&) = delete;
+
+  // Thread-safe; the caller holds the key's lock, so a key's changes come in journal order.
+  void SetItem(TableId table, ByteView key, Lsn lsn, std::optional<ByteView> image) override;
+
+  // Thread-safe.
+  std::optional<BufferedItem> Find(TableId table, ByteView key) const;
+
+  using KeyedItem = std::pair<ByteView, BufferedItem>;
+
+  // Up to `count` items of the table with lower <= key < upper, from the lower end on (kForward) or from the
+  // upper end down (kBackward). An empty `upper` means no bound. Thread-safe; each stripe is read at once,
+  // the stripes one after another.
+  std::vector<KeyedItem> Range(TableId table, ByteView lower, ByteView upper, size_t count,
+                               Direction direction) const;
+
+  // The tables with a change in here, ascending. For frozen generations.
+  std::vector<TableId> Tables() const;
+
+  bool empty() const { return changes_.load(std::memory_order_relaxed) == 0; }
+  uint64_t changes() const { return changes_.load(std::memory_order_relaxed); }
+
+ private:
+  using Key = std::pair<TableId, ByteView>;
+  struct alignas(64) Stripe {
+    mutable Mutex latch;
+    absl::btree_map<Key, BufferedItem> items TAILRACE_GUARDED_BY(latch);
+  };
+
+  static size_t StripeOf(ByteView key) { return static_cast<unsigned char>(key.front()); }
+
+  const std::shared_ptr<GenerationGate> gate_;
+  std::array<Stripe, kStripes> stripes_;
+  std::atomic<uint64_t> changes_{0};
+};
+
+// The generations a reader looks through, newest first. Holding it keeps their bytes in memory: let go of
+// it before waiting for anything.
+struct GenerationView {
+  std::shared_ptr<const Generation> active;
+  std::shared_ptr<const Generation> frozen;  // May be null.
+};
+
+class WriteBuffer final : public ItemSink {
+ public:
+  WriteBuffer();
+
+  // Into the active generation. The caller holds the commit gate.
+  void SetItem(TableId table, ByteView key, Lsn lsn, std::optional<ByteView> image) override;
+
+  // Take this before a view of RocksDB: what leaves the frozen generation is in RocksDB already.
+  GenerationView View() const;
+
+  // The active generation becomes the frozen one (there is none yet), and a new one takes its place. A
+  // pointer swap. The caller holds the commit gate exclusively.
+  std::shared_ptr<const Generation> Freeze();
+
+  // Forgets the frozen generation once RocksDB has it, and waits until no reader holds it.
+  void DropFrozen();
+
+ private:
+  const std::shared_ptr<GenerationGate> gate_ = std::make_shared<GenerationGate>();
+  // For writers, who hold the commit gate: Freeze cannot run meanwhile.
+  std::atomic<Generation*> active_now_;
+
+  mutable Mutex mutex_;
+  std::shared_ptr<Generation> active_ TAILRACE_GUARDED_BY(mutex_);
+  std::shared_ptr<Generation> frozen_ TAILRACE_GUARDED_BY(mutex_);
+};
+
+}  // namespace tailrace::engine
