@@ -58,7 +58,8 @@ Result<std::string> EncodeKeyOfItem(const KeySchema& schema, const Item& item);
 Result<std::string> EncodeKey(const KeySchema& schema, const Item& key);
 
 // The part of a storage key that all items of a partition share: [hash][partition key]. Without a
-// sort key it is the whole storage key. Errors as EncodeKey.
+// sort key it is the whole storage key. kInvalidArgument, in the service's words, if the value has
+// another type than the key attribute, is empty or is too long.
 Result<std::string> EncodePartition(const KeySchema& schema, const Value& partition);
 
 // The key attributes of a storage key: exactly what EncodeKey takes. Any bytes are safe;

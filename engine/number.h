@@ -77,7 +77,13 @@ class Number {
   static Result<Number> TakeOrdered(ByteView& bytes);
 
  private:
-  friend struct NumberParts;
+  struct Digits;
+
+  // The number of sign, digits and exponent, which are in range; zero if all digits are.
+  static Number FromDigits(bool negative, const Digits& digits, int exponent);
+  Digits ToDigits() const;
+  static Result<Number> AddMagnitudes(const Number& large, const Number& small, bool subtract);
+  static std::strong_ordering CompareMagnitudes(const Number& a, const Number& b);
 
   // 0 < |value| = d.ddd... x 10^exponent_. The 38 digits d ddd... stand left-aligned in high_ (the
   // first 19, so at least 10^18) and low_ (the next 19). All members are 0 for zero.

@@ -36,6 +36,9 @@ struct Binary {
   friend auto operator<=>(const Binary&, const Binary&) = default;
 };
 
+// Says that what follows is sorted and has no duplicates, so that nobody need look again.
+struct SortedUnique {};
+
 // An ordered map from attribute names to values: an item of a table, or a value of type M. Iterates
 // in the order of the names' bytes. Building it checks nothing but the names' uniqueness;
 // ValidateItem does.
@@ -49,6 +52,8 @@ class Item {
   // In any order; where a name repeats, the last one counts.
   Item(std::initializer_list<Attribute> attributes);
   explicit Item(std::vector<Attribute> attributes);
+  // As they are. Requires that the names rise and none repeats.
+  Item(SortedUnique, std::vector<Attribute> attributes);
   Item(const Item&);
   Item(Item&&) noexcept;
   Item& operator=(const Item&);
@@ -119,6 +124,10 @@ class Value {
   static Result<Value> SS(StringSet set);
   static Result<Value> NS(NumberSet set);
   static Result<Value> BS(BinarySet set);
+  // As they are. Require that the elements rise, none repeats, and there is at least one.
+  static Value SS(SortedUnique, StringSet set);
+  static Value NS(SortedUnique, NumberSet set);
+  static Value BS(SortedUnique, BinarySet set);
 
   ValueType type() const { return static_cast<ValueType>(value_.index()); }
 
