@@ -1,5 +1,6 @@
-// The fold: how a journal frame changes the state of a store. Recovery runs it over what the journal kept,
-// a live write over the frame it just appended, a test's oracle over all of it; a replica would too.
+// The fold: how a journal frame changes the state of a store. Recovery runs it over what the
+// journal kept, a live write over the frame it just appended, a test's oracle over all of it; a
+// replica would too.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ class ItemSink {
  public:
   virtual ~ItemSink() = default;
 
-  // The item under `key` becomes `image` (absent: deleted) by the change at `lsn`. The views stay valid as
-  // long as the frame does.
+  // The item under `key` becomes `image` (absent: deleted) by the change at `lsn`. The views stay
+  // valid as long as the frame does.
   virtual void SetItem(TableId table, ByteView key, Lsn lsn, std::optional<ByteView> image) = 0;
 };
 
@@ -26,6 +27,7 @@ class ItemSink {
 struct ClockReading {
   uint64_t wall_ms = 0;
   uint64_t age_ms = 0;
+  uint64_t pending_downtime_ms = 0;  // Found at an opening, not counted as age yet.
 };
 
 // Everything but the items, as of `end`.
@@ -35,8 +37,8 @@ struct FoldState {
   Lsn end;
 };
 
-// Applies one frame of the caller's types. kCorruption: the payload cannot be read or does not fit the
-// state. Shard logs fold the same frame on their own (shards::ShardSet::Apply).
+// Applies one frame of the caller's types. kCorruption: the payload cannot be read or does not fit
+// the state. Shard logs fold the same frame on their own (shards::ShardSet::Apply).
 Status ApplyFrame(const wal::Frame& frame, FoldState& state, ItemSink& items);
 
 // The part of ApplyFrame that concerns items.

@@ -5,15 +5,15 @@
 //   store->Put("UserGames", Item{{"game_id", Value::N(2345)}, ...});
 //
 // All methods of Store may be called from any number of threads at once, except Close and the
-// destructor. A callable passed to a write (condition, updater) runs while the item is locked: it must not
-// call the store (kFailedPrecondition) and should be quick.
+// destructor. A callable passed to a write (condition, updater) runs while the item is locked: it
+// must not call the store (kFailedPrecondition) and should be quick.
 //
-// Replies rest on safe ground: no answer (an item, "not found", a refused condition, a list of tables)
-// shows anything that a crash covered by the store's durability could take back.
+// Replies rest on safe ground: no answer (an item, "not found", a refused condition, a list of
+// tables) shows anything that a crash covered by the store's durability could take back.
 //
-// Errors that any method may return besides those it names: kClosed after Close; kReadOnly from writes once
-// an earlier write or sync to disk failed (reopen the store); kOutcomeUnknown when the failure came while
-// the call waited; kIoError and kCorruption from the disk.
+// Errors that any method may return besides those it names: kClosed after Close; kReadOnly from
+// writes once an earlier write or sync to disk failed (reopen the store); kOutcomeUnknown when the
+// failure came while the call waited; kIoError and kCorruption from the disk.
 #pragma once
 
 #include <cstdint>
@@ -57,8 +57,8 @@ struct TableInfo {
 
 // ---------------------------------------------------------------------------------------- writes
 
-// A commit's place in the journal, to wait for later. Valid as long as the store is open; after that
-// (or in another process) it means nothing.
+// A commit's place in the journal, to wait for later. Valid as long as the store is open; after
+// that (or in another process) it means nothing.
 struct CommitToken {
   Lsn end;
 };
@@ -73,8 +73,8 @@ enum class WaitFor {
 // Sees the item as it is (null: there is none); true lets the write go on.
 using Condition = std::function<bool(const Item* existing)>;
 
-// Sees the item as it is (empty: there is none) and leaves it as it shall be (empty: deleted). A failure
-// ends the write, nothing is changed, and the failure is returned.
+// Sees the item as it is (empty: there is none) and leaves it as it shall be (empty: deleted). A
+// failure ends the write, nothing is changed, and the failure is returned.
 using Updater = std::function<Status(std::optional<Item>& item)>;
 
 struct WriteOptions {
@@ -100,9 +100,9 @@ struct WriteResult {
 // ---------------------------------------------------------------------------------------- reads
 
 struct QueryRequest {
-  Value partition;                                 // The partition key's value.
+  Value partition;                                   // The partition key's value.
   std::optional<SortCondition> sort = std::nullopt;  // Absent: the whole partition.
-  bool forward = true;                             // False: from the highest sort key down.
+  bool forward = true;                               // False: from the highest sort key down.
   uint32_t items_max = 1000;
   uint64_t bytes_max = 1 << 20;                    // Of item sizes; at least one item is returned.
   std::optional<Item> start_after = std::nullopt;  // Key of the last page's last item.
@@ -152,21 +152,21 @@ struct StreamInfo {
 
 // One change of one item, as the stream's view type shows it.
 struct ChangeRecord {
-  std::string event_id;      // 32 hex digits, unique, the same at every reading.
+  std::string event_id;  // 32 hex digits, unique, the same at every reading.
   ChangeKind kind = ChangeKind::kInsert;
   SequenceNumber sequence;
-  SequenceNumber commit;     // The commit's LSN; records of one transaction share it.
+  SequenceNumber commit;  // The commit's LSN; records of one transaction share it.
   uint32_t commit_changes = 1;
   StreamId stream;
   ShardId shard;
-  uint64_t ordinal = 0;      // 1, 2, 3, … within the shard.
-  uint64_t wall_ms = 0;      // Never falls within a shard.
+  uint64_t ordinal = 0;  // 1, 2, 3, … within the shard.
+  uint64_t wall_ms = 0;  // Never falls within a shard.
   Actor actor = Actor::kUser;
   ViewType view = ViewType::kKeysOnly;
   Item keys;
   std::optional<Item> new_image;
   std::optional<Item> old_image;
-  uint64_t size_bytes = 0;   // Of keys and the images present, as the service counts.
+  uint64_t size_bytes = 0;  // Of keys and the images present, as the service counts.
 };
 
 // A page of a shard. See shards::Page for what each field promises.
@@ -178,7 +178,8 @@ struct ChangePage {
   bool end_of_shard = false;
 };
 
-// ---------------------------------------------------------------------------------------- statistics
+// ----------------------------------------------------------------------------------------
+// statistics
 
 struct StoreStats {
   StoreId store_id;
@@ -187,17 +188,17 @@ struct StoreStats {
   Lsn appended, durable, safe, fanned_out, cut, recycled;
   uint64_t journal_live_bytes = 0;
   uint64_t journal_disk_bytes = 0;
-  uint64_t index_bytes = 0;        // RocksDB's files.
+  uint64_t index_bytes = 0;  // RocksDB's files.
   uint64_t index_level0_files = 0;
   uint64_t age_ms = 0;
   uint64_t downtime_pending_ms = 0;
-  uint64_t checkpoints = 0;        // Since opening.
+  uint64_t checkpoints = 0;  // Since opening.
   struct Shard {
     StreamId stream;
     ShardId shard;
     uint64_t bytes = 0;
     uint64_t segments = 0;
-    uint64_t records = 0;          // Ever appended.
+    uint64_t records = 0;  // Ever appended.
     SequenceNumber last_sequence;
   };
   std::vector<Shard> shards;
@@ -208,47 +209,48 @@ struct StoreStats {
   bool clean_close = false;
 };
 
-// ---------------------------------------------------------------------------------------- the store
+// ---------------------------------------------------------------------------------------- the
+// store
 
 class Store {
  public:
-  // Opens the store in `directory`, recovering it if it was not closed. On OK everything that was ever
-  // acknowledged is there, and the store owns the directory until it is closed.
-  // Errors: kBusy (another opener has it; the message names it), kNotFound (no store there and
-  // create_if_missing is off), kInvalidArgument (options; a directory that holds something else),
-  // kUnsupported (a newer format), kCorruption (damage to what was once durable: file and place are in the
-  // message, nothing was changed).
+  // Opens the store in `directory`, recovering it if it was not closed. On OK everything that was
+  // ever acknowledged is there, and the store owns the directory until it is closed. Errors: kBusy
+  // (another opener has it; the message names it), kNotFound (no store there and create_if_missing
+  // is off), kInvalidArgument (options; a directory that holds something else), kUnsupported (a
+  // newer format), kCorruption (damage to what was once durable: file and place are in the message,
+  // nothing was changed).
   static Result<std::unique_ptr<Store>> Open(const std::string& directory,
                                              const StoreOptions& options);
 
   // Closes, ignoring errors: call Close to learn of them.
   virtual ~Store() = default;
 
-  // Makes everything durable and drains it into RocksDB, so that the next opening has nothing to replay;
-  // then gives the directory free. No other call may be under way. Later calls say kClosed.
+  // Makes everything durable and drains it into RocksDB, so that the next opening has nothing to
+  // replay; then gives the directory free. No other call may be under way. Later calls say kClosed.
   virtual Status Close() = 0;
 
   // ---- Tables ----
 
   // Errors: kInvalidArgument (name, keys), kAlreadyExists.
   virtual Result<TableInfo> CreateTable(const TableSpec& spec) = 0;
-  // Drops the table and its items; its stream, if enabled, is disabled and stays readable until its records
-  // expire. kNotFound.
+  // Drops the table and its items; its stream, if enabled, is disabled and stays readable until its
+  // records expire. kNotFound.
   virtual Status DropTable(const std::string& table) = 0;
   virtual Result<TableInfo> DescribeTable(const std::string& table) = 0;  // kNotFound.
   virtual Result<std::vector<TableInfo>> ListTables() = 0;                // By name.
 
   // ---- Items ----
 
-  // Puts `item` in place of any item with its key. kNotFound (table), kInvalidArgument (key or item breaks
-  // a limit; the message names it).
+  // Puts `item` in place of any item with its key. kNotFound (table), kInvalidArgument (key or item
+  // breaks a limit; the message names it).
   virtual Result<WriteResult> Put(const std::string& table, const Item& item,
                                   const WriteOptions& options = {}) = 0;
   // Deletes the item with this key (`key` holds exactly the key attributes).
   virtual Result<WriteResult> Delete(const std::string& table, const Item& key,
                                      const WriteOptions& options = {}) = 0;
-  // Changes the item with this key by `updater`, which may create or delete it. The key attributes must
-  // stay as they are (kInvalidArgument).
+  // Changes the item with this key by `updater`, which may create or delete it. The key attributes
+  // must stay as they are (kInvalidArgument).
   virtual Result<WriteResult> Update(const std::string& table, const Item& key,
                                      const Updater& updater, const WriteOptions& options = {}) = 0;
 
@@ -256,41 +258,43 @@ class Store {
   virtual Status Wait(const CommitToken& token) = 0;
 
   virtual Result<std::optional<Item>> Get(const std::string& table, const Item& key) = 0;
-  // Items of one partition in the order of their sort keys. Each item is as some moment during the call had
-  // it; a page is not a snapshot.
+  // Items of one partition in the order of their sort keys. Each item is as some moment during the
+  // call had it; a page is not a snapshot.
   virtual Result<ItemPage> Query(const std::string& table, const QueryRequest& request) = 0;
   // All items, in the order of their partition-key hashes.
   virtual Result<ItemPage> Scan(const std::string& table, const ScanRequest& request) = 0;
 
   // ---- Streams ----
 
-  // Every change from now on goes to a new stream. Errors: kNotFound (table), kFailedPrecondition (it has
-  // an enabled stream), kInvalidArgument (options).
+  // Every change from now on goes to a new stream. Errors: kNotFound (table), kFailedPrecondition
+  // (it has an enabled stream), kInvalidArgument (options).
   virtual Result<StreamInfo> EnableStream(const std::string& table, ViewType view,
                                           const StreamOptions& options = {}) = 0;
-  // Ends the table's stream; what it holds stays readable until it expires. kFailedPrecondition (none).
+  // Ends the table's stream; what it holds stays readable until it expires. kFailedPrecondition
+  // (none).
   virtual Status DisableStream(const std::string& table) = 0;
   // All streams, or those of tables that have or had this name; by id.
   virtual Result<std::vector<StreamInfo>> ListStreams(
       const std::optional<std::string>& table = std::nullopt) = 0;
   virtual Result<StreamInfo> DescribeStream(StreamId stream) = 0;  // kNotFound.
 
-  // A position in a shard. `number` is for kAtSequenceNumber and kAfterSequenceNumber, within the shard's
-  // range (kInvalidArgument). kNotFound: no such stream or shard.
+  // A position in a shard. `number` is for kAtSequenceNumber and kAfterSequenceNumber, within the
+  // shard's range (kInvalidArgument). kNotFound: no such stream or shard.
   virtual Result<Position> SeekShard(StreamId stream, ShardId shard, StartAt start,
                                      SequenceNumber number = {}) = 0;
-  // The records from `position` on, a typed gap, or "caught up". kInvalidArgument (a position of another
-  // store), kNotFound (the shard is gone).
+  // The records from `position` on, a typed gap, or "caught up". kInvalidArgument (a position of
+  // another store), kNotFound (the shard is gone).
   virtual Result<ChangePage> ReadShard(const Position& position, const PageLimits& limits = {}) = 0;
   // Waits, using no CPU, until ReadShard would show something new. False when `timeout_ms` ran out.
   virtual Result<bool> WaitShard(const Position& position, uint64_t timeout_ms) = 0;
 
   // ---- Upkeep ----
 
-  // Drains all that is written so far into RocksDB and frees its journal. The store does so by itself.
+  // Drains all that is written so far into RocksDB and frees its journal. The store does so by
+  // itself.
   virtual Status Checkpoint() = 0;
-  // Writes a clock reading, expires records that are too old, removes their files. The store does so by
-  // itself every maintenance_interval_ms.
+  // Writes a clock reading, expires records that are too old, removes their files. The store does
+  // so by itself every maintenance_interval_ms.
   virtual Status RunMaintenance() = 0;
   // Counts the pending downtime as age at once (an operator says that the clock is right).
   virtual Status ConfirmDowntime() = 0;

@@ -9,8 +9,10 @@ StoreClock::StoreClock(const Clock& clock, const ClockReading& last, uint64_t co
       age_base_ms_(last.age_ms) {
   const uint64_t now = clock.WallMs();
   if (last.wall_ms == 0) return;  // A new store was never down.
+  MutexLock lock(mutex_);
+  pending_ms_ = last.pending_downtime_ms;
   if (now >= last.wall_ms) {
-    pending_ms_ = now - last.wall_ms;
+    pending_ms_ += now - last.wall_ms;
   } else {
     went_back_ms_ = last.wall_ms - now;
   }

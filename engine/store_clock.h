@@ -1,7 +1,8 @@
 // The store's age: the time it ran, summed over its runs, plus downtime that was confirmed.
 //
-// Records expire by age, so a wall clock that jumps expires nothing. What the wall clock says about the time
-// between two runs is pending until the store has run for a while, or an operator vouches for it.
+// Records expire by age, so a wall clock that jumps expires nothing. What the wall clock says about
+// the time between two runs is pending until the store has run for a while, or an operator vouches
+// for it.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +16,13 @@ namespace tailrace::engine {
 // Thread-safe.
 class StoreClock {
  public:
-  // Goes on from the journal's last reading (zero in a new store). `confirmation_ms`: how long to run before
-  // downtime counts.
+  // Goes on from the journal's last reading (zero in a new store). `confirmation_ms`: how long to
+  // run before downtime counts.
   StoreClock(const Clock& clock, const ClockReading& last, uint64_t confirmation_ms);
 
   uint64_t WallMs() const { return clock_.WallMs(); }
   uint64_t AgeMs() const;
-  ClockReading Now() const { return {WallMs(), AgeMs()}; }
+  ClockReading Now() const { return {WallMs(), AgeMs(), PendingDowntimeMs()}; }
 
   // Downtime that does not count yet.
   uint64_t PendingDowntimeMs() const;

@@ -1,0 +1,149 @@
+#include "engine/catalogue_writer.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+
+namespace tailrace::engine {
+namespace {
+
+// ISO time with milliseconds and without a zone, as stream labels have it: "2015-05-11T21:21:33.291".
+std::string FormatLabel(uint64_t wall_ms) {
+  const auto seconds = static_cast<time_t>(wall_ms / 1000);
+  tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[40];
+  const size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  char millis[8];
+  std::snprintf(millis, sizeof millis, ".%03u", static_cast<unsigned>(wall_ms % 1000));
+  return std::string(text, size) + millis;
+}
+
+// The time of the label, moved on until no stream of this table's name has it.
+std::string UniqueLabel(const Catalogue& catalogue, const std::string& table, uint64_t wall_ms) {
+  const auto& streams = catalogue.streams().streams();
+  while (true) {
+    std::string label = FormatLabel(wall_ms++);
+    const bool taken = std::any_of(streams.begin(), streams.end(), [&](const auto& entry) {
+      return entry.second.table_name == table && entry.second.label == label;
+    });
+    if (!taken) return label;
+  }
+}
+
+Status NoTable(const std::string& table) { return NotFound("there is no table '" + table + "'"); }
+
+}  // namespace
+
+Status CatalogueWriter::Change(
+    const std::function<Status(const Catalogue&, frames::Catalogue&)>& decide) {
+  Lsn end;
+  {
+    const GateExclusive gate(core_.gate);
+    const auto now = core_.catalogue.Get().catalogue;
+    frames::Catalogue change;
+    TAILRACE_RETURN_IF_ERROR(decide(*now, change));
+    const ClockReading clock = core_.clock->Now();
+    change.set_wall_ms(clock.wall_ms);
+    change.set_age_ms(clock.age_ms);
+    TAILRACE_ASSIGN_OR_RETURN(
+        const wal::Frame frame,
+        AppendControl(core_, shards::kCatalogueFrame, change.SerializeAsString()));
+    end = frame.end;
+  }
+  TAILRACE_RETURN_IF_ERROR(core_.positions->WaitSafe(end));
+  return core_.positions->WaitFannedOut(end);
+}
+
+void CatalogueWriter::AddStream(const Catalogue& now, const Table& table, ViewType view,
+                                const StreamOptions& options, frames::Catalogue& change) const {
+  const uint64_t wall_ms = core_.clock->WallMs();
+  frames::StreamSpec& spec = *change.add_changes()->mutable_enable_stream();
+  spec.set_id(now.next_stream().value);
+  spec.set_table(table.id.value);
+  spec.set_table_name(table.name);
+  *spec.mutable_keys() = ToProto(table.keys);
+  spec.set_label(UniqueLabel(now, table.name, wall_ms));
+  spec.set_view(static_cast<frames::ViewType>(view));
+  spec.set_created_ms(wall_ms);
+  spec.set_retention_ms(options.retention_ms != 0 ? options.retention_ms
+                                                  : core_.options.retention_ms);
+  const uint32_t count = options.shards != 0 ? options.shards : core_.options.shards_per_stream;
+  for (auto& shard : shards::EvenShards(count, now.next_shard(), wall_ms)) {
+    *spec.add_shards() = std::move(shard);
+  }
+}
+
+Status CatalogueWriter::CreateTable(const TableSpec& spec, Who who) {
+  TAILRACE_RETURN_IF_ERROR(ValidateTableName(spec.name));
+  TAILRACE_RETURN_IF_ERROR(ValidateKeySchema(spec.keys));
+  if (who == Who::kCaller && spec.name.starts_with(kSystemPrefix)) {
+    return InvalidArgument("table names that begin with '" + std::string(kSystemPrefix) +
+                           "' are the store's own");
+  }
+  return Change([&](const Catalogue& now, frames::Catalogue& change) -> Status {
+    if (now.Find(spec.name) != nullptr) {
+      return AlreadyExists("there already is a table '" + spec.name + "'");
+    }
+    const Table table{.id = now.next_table(),
+                      .name = spec.name,
+                      .keys = spec.keys,
+                      .created_ms = core_.clock->WallMs(),
+                      .stream = {},
+                      .latest_stream = {},
+                      .latest_stream_label = {}};
+    frames::TableSpec& created = *change.add_changes()->mutable_create_table();
+    created.set_id(table.id.value);
+    created.set_name(table.name);
+    *created.mutable_keys() = ToProto(table.keys);
+    created.set_created_ms(table.created_ms);
+    if (spec.stream) AddStream(now, table, *spec.stream, {}, change);
+    return Status::Ok();
+  });
+}
+
+Status CatalogueWriter::DropTable(const std::string& name) {
+  return Change([&](const Catalogue& now, frames::Catalogue& change) -> Status {
+    const Table* table = now.Find(name);
+    if (table == nullptr) return NoTable(name);
+    if (table->stream != StreamId{}) {
+      change.add_changes()->mutable_disable_stream()->set_stream(table->stream.value);
+    }
+    change.add_changes()->mutable_drop_table()->set_table(table->id.value);
+    return Status::Ok();
+  });
+}
+
+Result<StreamId> CatalogueWriter::EnableStream(const std::string& name, ViewType view,
+                                               const StreamOptions& options) {
+  if (options.shards > shards::kShardsPerStreamMax) {
+    return InvalidArgument("a stream has at most " + std::to_string(shards::kShardsPerStreamMax) +
+                           " shards");
+  }
+  StreamId stream;
+  TAILRACE_RETURN_IF_ERROR(Change([&](const Catalogue& now, frames::Catalogue& change) -> Status {
+    const Table* table = now.Find(name);
+    if (table == nullptr) return NoTable(name);
+    if (table->stream != StreamId{}) {
+      return FailedPrecondition("Table already has an enabled stream: TableName: " + name);
+    }
+    AddStream(now, *table, view, options, change);
+    stream = now.next_stream();
+    return Status::Ok();
+  }));
+  return stream;
+}
+
+Status CatalogueWriter::DisableStream(const std::string& name) {
+  return Change([&](const Catalogue& now, frames::Catalogue& change) -> Status {
+    const Table* table = now.Find(name);
+    if (table == nullptr) return NoTable(name);
+    if (table->stream == StreamId{}) {
+      return FailedPrecondition("Table has no stream to disable: TableName: " + name);
+    }
+    change.add_changes()->mutable_disable_stream()->set_stream(table->stream.value);
+    return Status::Ok();
+  });
+}
+
+}  // namespace tailrace::engine

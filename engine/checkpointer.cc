@@ -1,0 +1,217 @@
+#include "engine/checkpointer.h"
+
+#include <set>
+
+#include "engine/cut.pb.h"
+#include "engine/fold.h"
+
+namespace tailrace::engine {
+namespace {
+
+constexpr size_t kDrainPieceItems = 1024;
+// After a checkpoint failed (a full disk, say), so long until the next try.
+constexpr uint64_t kRetryUs = 1'000'000;
+
+}  // namespace
+
+void Checkpointer::Start() {
+  active_begin_.store(core_.positions->cut().value);
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void Checkpointer::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+bool Checkpointer::Full() const {
+  const Lsn begin{active_begin_.load(std::memory_order_relaxed)};
+  return core_.positions->entered() - begin >= core_.options.generation_bytes_max;
+}
+
+void Checkpointer::RequestIfFull() {
+  if (request_pending_.load(std::memory_order_relaxed) || !Full()) return;
+  request_pending_.store(true);
+  MutexLock lock(mutex_);
+  requested_ = true;
+  changed_.NotifyAll();
+}
+
+Status Checkpointer::WaitForRoom() {
+  if (core_.journal->live_bytes() < core_.options.journal_bytes_max) [[likely]] {
+    return Status::Ok();
+  }
+  MutexLock lock(mutex_);
+  while (core_.journal->live_bytes() >= core_.options.journal_bytes_max) {
+    TAILRACE_RETURN_IF_ERROR(core_.Writable());
+    if (stopping_) return Closed("the store was closed while a write waited for room");
+    requested_ = true;
+    changed_.NotifyAll();
+    changed_.WaitFor(mutex_, kRetryUs);
+  }
+  return Status::Ok();
+}
+
+void Checkpointer::Loop() {
+  while (true) {
+    {
+      MutexLock lock(mutex_);
+      while (!requested_ && !stopping_) changed_.Wait(mutex_);
+      if (stopping_) return;
+      requested_ = false;
+      request_pending_.store(false);
+    }
+    const Status status = Run();
+    MutexLock lock(mutex_);
+    changed_.NotifyAll();
+    if (status.ok() || stopping_) continue;
+    core_.Report(Event::Kind::kCheckpointFailed, status.ToString());
+    changed_.WaitFor(mutex_, kRetryUs);
+  }
+}
+
+Status Checkpointer::Run() {
+  MutexLock lock(run_mutex_);
+  // What an earlier, failed run froze is drained first; then what came since.
+  const bool leftover = draining_.has_value();
+  TAILRACE_RETURN_IF_ERROR(RunLocked());
+  return leftover ? RunLocked() : Status::Ok();
+}
+
+Status Checkpointer::RunLocked() {
+  if (!draining_) TAILRACE_RETURN_IF_ERROR(Freeze());
+  if (!draining_) return Status::Ok();
+  core_.Pause(PausePoint::kAfterFreeze);
+  TAILRACE_RETURN_IF_ERROR(MakeDurable(*draining_));
+  TAILRACE_RETURN_IF_ERROR(Drain(*draining_));
+  const Lsn at = draining_->at;
+  const auto catalogue = draining_->catalogue;
+  draining_.reset();
+  Finish(at);
+  return DropFamilies(*catalogue);
+}
+
+// Sets the active generation aside, if there is anything new.
+Status Checkpointer::Freeze() {
+  const GateExclusive gate(core_.gate);
+  if (core_.positions->entered() == core_.positions->cut()) return Status::Ok();
+  // A reading of the clock ends the generation, so that the cut knows the store's age.
+  const ClockReading now = core_.clock->Now();
+  frames::Clock tick;
+  tick.set_wall_ms(now.wall_ms);
+  tick.set_age_ms(now.age_ms);
+  tick.set_pending_downtime_ms(now.pending_downtime_ms);
+  TAILRACE_RETURN_IF_ERROR(
+      AppendControl(core_, shards::kClockFrame, tick.SerializeAsString()).status());
+  Draining draining;
+  draining.at = core_.positions->entered();
+  draining.catalogue = core_.catalogue.Get().catalogue;
+  draining.clock = now;
+  draining.generation = core_.buffer.Freeze();
+  active_begin_.store(draining.at.value, std::memory_order_relaxed);
+  core_.fan_out->RequestCapture(draining.at);
+  draining_ = std::move(draining);
+  return Status::Ok();
+}
+
+// The journal up to the cut, then what fan-out made of it.
+Status Checkpointer::MakeDurable(Draining& draining) {
+  if (core_.positions->durable() < draining.at) TAILRACE_RETURN_IF_ERROR(core_.journal->Sync());
+  TAILRACE_RETURN_IF_ERROR(core_.positions->WaitDurable(draining.at));
+  if (!draining.shards) {
+    TAILRACE_RETURN_IF_ERROR(core_.positions->WaitFannedOut(draining.at));
+    TAILRACE_ASSIGN_OR_RETURN(draining.shards, core_.fan_out->TakeCapture(draining.at));
+  }
+  const Status synced = core_.shards->Sync();
+  if (!synced.ok()) {
+    core_.Fail(synced.WithContext("shard logs could not be made durable"));
+    return synced;
+  }
+  core_.positions->AdvanceShardSynced(draining.at);
+  return Status::Ok();
+}
+
+Status Checkpointer::Drain(const Draining& draining) {
+  TAILRACE_ASSIGN_OR_RETURN(const bool done, CutReached(draining.at));
+  if (!done) {
+    TAILRACE_ASSIGN_OR_RETURN(auto ingest, core_.index->NewIngest());
+    TAILRACE_RETURN_IF_ERROR(WriteItems(draining, *ingest));
+    core_.Pause(PausePoint::kBeforeIngest);
+    TAILRACE_RETURN_IF_ERROR(ingest->Commit(EncodeCut(draining)));
+  }
+  core_.positions->AdvanceCut(draining.at);
+  core_.Pause(PausePoint::kAfterIngest);
+  return Status::Ok();
+}
+
+// Whether an ingest that seemed to fail did happen.
+Result<bool> Checkpointer::CutReached(Lsn at) {
+  TAILRACE_ASSIGN_OR_RETURN(const auto bytes, core_.index->ReadCut());
+  Cut cut;
+  if (!bytes || !cut.ParseFromString(*bytes)) return Corruption("the item index has lost its cut");
+  return cut.lsn() >= at.value;
+}
+
+Status Checkpointer::WriteItems(const Draining& draining, ItemIndex::Ingest& ingest) {
+  for (const TableId table : draining.generation->Tables()) {
+    if (draining.catalogue->Find(table) == nullptr) continue;  // Dropped.
+    std::string lower;
+    while (true) {
+      const auto piece = draining.generation->Range(table, lower, {}, kDrainPieceItems,
+                                                    Direction::kForward);
+      for (const auto& [key, item] : piece) {
+        TAILRACE_RETURN_IF_ERROR(item.image ? ingest.Set(table, key, item.lsn, *item.image)
+                                            : ingest.Delete(table, key));
+      }
+      if (piece.size() < kDrainPieceItems) break;
+      lower = std::string(piece.back().first) + '\0';
+    }
+  }
+  return ingest.Finish();
+}
+
+std::string Checkpointer::EncodeCut(const Draining& draining) const {
+  Cut cut;
+  cut.set_store_id(core_.identity.store_id.value);
+  cut.set_lsn(draining.at.value);
+  cut.set_epoch(core_.journal->recovery().epoch.value);
+  *cut.mutable_catalogue() = draining.catalogue->ToProto();
+  cut.mutable_clock()->set_wall_ms(draining.clock.wall_ms);
+  cut.mutable_clock()->set_age_ms(draining.clock.age_ms);
+  cut.mutable_clock()->set_pending_downtime_ms(draining.clock.pending_downtime_ms);
+  for (const auto& end : draining.shards->ends) *cut.add_shard_ends() = end;
+  for (const wal::EpochStart& epoch : core_.epochs) {
+    EpochJump& jump = *cut.add_epochs();
+    jump.set_epoch(epoch.epoch.value);
+    jump.set_old_end(epoch.old_end.value);
+    jump.set_new_start(epoch.new_start.value);
+    jump.set_clean(epoch.clean);
+  }
+  return cut.SerializeAsString();
+}
+
+// The index has it all: the memory and the journal below the cut are free.
+void Checkpointer::Finish(Lsn at) {
+  core_.buffer.DropFrozen();
+  core_.Pause(PausePoint::kBeforeRecycle);
+  core_.journal->Recycle(at);
+  core_.positions->AdvanceRecycled(at);
+  completed_.fetch_add(1);
+  core_.Report(Event::Kind::kCheckpoint, "cut at " + std::to_string(at.value));
+}
+
+// Families of tables that the durable cut knows nothing of any more.
+Status Checkpointer::DropFamilies(const Catalogue& catalogue) {
+  for (const TableId table : core_.index->Tables()) {
+    if (catalogue.Find(table) != nullptr) continue;
+    if (core_.catalogue.Get().catalogue->Find(table) != nullptr) continue;
+    TAILRACE_RETURN_IF_ERROR(core_.index->DropTable(table));
+  }
+  return Status::Ok();
+}
+
+}  // namespace tailrace::engine

@@ -1,0 +1,78 @@
+// Checkpoints: draining the write buffer into the item index, and giving journal space back.
+//
+//   gate exclusive: freeze the generation at C ─▶ wait durable ≥ C, fanned out ≥ C ─▶ make shard logs durable
+//   ─▶ one atomic ingest {items of all tables, catalogue, C, each shard's end at C} ─▶ drop the frozen
+//   generation ─▶ recycle the journal below C ─▶ drop the families of dropped tables
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "engine/core.h"
+
+namespace tailrace::engine {
+
+class Checkpointer {
+ public:
+  explicit Checkpointer(Core& core) : core_(core) {}
+  ~Checkpointer() { Stop(); }
+  Checkpointer(const Checkpointer&) = delete;
+  Checkpointer& operator=(const Checkpointer&) = delete;
+
+  // Begins to drain in the background.
+  void Start();
+  // Ends the thread after the checkpoint under way. It may be called more than once.
+  void Stop();
+
+  // Drains all that was appended before the call. Nothing to do is OK. Errors: those of the disk; what could
+  // not be drained stays in memory and the journal, and is tried again.
+  Status Run();
+
+  // Asks for a checkpoint in the background when the active generation is full. Cheap.
+  void RequestIfFull();
+
+  // Waits while the journal is at its limit. The caller holds no lock and not the gate: the checkpoint that
+  // makes room needs both. Errors: the store's failure.
+  Status WaitForRoom();
+
+  uint64_t completed() const { return completed_.load(); }
+
+ private:
+  // A frozen generation and what belongs to it, until it is drained.
+  struct Draining {
+    Lsn at;
+    std::shared_ptr<const Generation> generation;
+    std::shared_ptr<const Catalogue> catalogue;
+    ClockReading clock;
+    std::optional<shards::ShardSetState> shards;  // Once fan-out has reached `at`.
+  };
+
+  void Loop();
+  Status RunLocked() TAILRACE_REQUIRES(run_mutex_);
+  Status Freeze() TAILRACE_REQUIRES(run_mutex_);
+  Status MakeDurable(Draining& draining);
+  Status Drain(const Draining& draining);
+  Status WriteItems(const Draining& draining, ItemIndex::Ingest& ingest);
+  std::string EncodeCut(const Draining& draining) const;
+  Result<bool> CutReached(Lsn at);
+  void Finish(Lsn at);
+  Status DropFamilies(const Catalogue& catalogue);
+  bool Full() const;
+
+  Core& core_;
+  Mutex run_mutex_;
+  std::optional<Draining> draining_ TAILRACE_GUARDED_BY(run_mutex_);
+  std::atomic<uint64_t> completed_{0};
+  std::atomic<uint64_t> active_begin_{0};  // Where the active generation began.
+
+  Mutex mutex_;
+  CondVar changed_;  // A request, room, or the end.
+  bool requested_ TAILRACE_GUARDED_BY(mutex_) = false;
+  bool stopping_ TAILRACE_GUARDED_BY(mutex_) = false;
+  std::atomic<bool> request_pending_{false};
+  std::thread thread_;
+};
+
+}  // namespace tailrace::engine

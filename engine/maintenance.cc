@@ -1,0 +1,85 @@
+#include "engine/maintenance.h"
+
+namespace tailrace::engine {
+
+void Maintenance::Start() {
+  if (core_.options.maintenance_interval_ms == 0) return;
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void Maintenance::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Maintenance::Loop() {
+  while (true) {
+    {
+      MutexLock lock(mutex_);
+      if (stopping_) return;
+      changed_.WaitFor(mutex_, core_.options.maintenance_interval_ms * 1000);
+      if (stopping_) return;
+    }
+    // A failure that matters has made the store read-only and was reported; any other is tried again.
+    if (const Status status = Run(); !status.ok()) {
+      core_.Report(Event::Kind::kCheckpointFailed, "upkeep: " + status.ToString());
+    }
+  }
+}
+
+Status Maintenance::AppendClock(frames::ClockReason reason) {
+  const GateExclusive gate(core_.gate);
+  const ClockReading now = core_.clock->Now();
+  frames::Clock reading;
+  reading.set_wall_ms(now.wall_ms);
+  reading.set_age_ms(now.age_ms);
+  reading.set_pending_downtime_ms(now.pending_downtime_ms);
+  reading.set_reason(reason);
+  return AppendControl(core_, shards::kClockFrame, reading.SerializeAsString()).status();
+}
+
+Status Maintenance::ConfirmDowntime() {
+  MutexLock lock(run_mutex_);
+  const uint64_t counted = core_.clock->ConfirmDowntime();
+  if (counted == 0) return Status::Ok();
+  core_.Report(Event::Kind::kDowntimeConfirmed,
+               std::to_string(counted) + " ms of downtime now count as age");
+  return AppendClock(frames::DOWNTIME_CONFIRMED);
+}
+
+Status Maintenance::Run() {
+  if (core_.clock->ConfirmationDue()) TAILRACE_RETURN_IF_ERROR(ConfirmDowntime());
+  MutexLock lock(run_mutex_);
+  TAILRACE_RETURN_IF_ERROR(AppendClock(frames::TICK));
+  return Trim();
+}
+
+Status Maintenance::Trim() {
+  TAILRACE_ASSIGN_OR_RETURN(frames::Trim trim, core_.shards->PlanTrim(core_.clock->AgeMs()));
+  if (trim.trims().empty()) return Status::Ok();
+  const ClockReading now = core_.clock->Now();
+  trim.set_wall_ms(now.wall_ms);
+  trim.set_age_ms(now.age_ms);
+  Lsn end;
+  {
+    const GateExclusive gate(core_.gate);
+    TAILRACE_ASSIGN_OR_RETURN(
+        const wal::Frame frame,
+        AppendControl(core_, shards::kTrimFrame, trim.SerializeAsString()));
+    end = frame.end;
+  }
+  TAILRACE_RETURN_IF_ERROR(core_.positions->WaitFannedOut(end));
+  TAILRACE_RETURN_IF_ERROR(checkpointer_.Run());
+  core_.Pause(PausePoint::kBeforeUnlink);
+  TAILRACE_ASSIGN_OR_RETURN(const uint64_t bytes, core_.shards->RemoveTrimmed());
+  core_.Report(Event::Kind::kTrimmed, std::to_string(trim.trims_size()) +
+                                          " shards were trimmed, " + std::to_string(bytes) +
+                                          " bytes of files removed");
+  return Status::Ok();
+}
+
+}  // namespace tailrace::engine

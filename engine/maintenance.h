@@ -1,0 +1,44 @@
+// Upkeep: clock readings, confirmed downtime, and retention (the compaction job that expires records).
+#pragma once
+
+#include <thread>
+
+#include "engine/checkpointer.h"
+#include "engine/core.h"
+
+namespace tailrace::engine {
+
+class Maintenance {
+ public:
+  Maintenance(Core& core, Checkpointer& checkpointer) : core_(core), checkpointer_(checkpointer) {}
+  ~Maintenance() { Stop(); }
+  Maintenance(const Maintenance&) = delete;
+  Maintenance& operator=(const Maintenance&) = delete;
+
+  // Runs every options.maintenance_interval_ms in the background; not at all if that is 0.
+  void Start();
+  void Stop();
+
+  // One round, now. Trim points move by a Trim frame; files go only once a checkpoint has the frame, so that
+  // recovery never looks for a file that retention removed.
+  Status Run();
+
+  // Counts the pending downtime as age.
+  Status ConfirmDowntime();
+
+ private:
+  void Loop();
+  Status AppendClock(frames::ClockReason reason);
+  Status Trim();
+
+  Core& core_;
+  Checkpointer& checkpointer_;
+  Mutex run_mutex_;
+
+  Mutex mutex_;
+  CondVar changed_;
+  bool stopping_ TAILRACE_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace tailrace::engine

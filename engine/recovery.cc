@@ -1,0 +1,230 @@
+#include "engine/recovery.h"
+
+#include <chrono>
+
+#include "engine/cut.pb.h"
+#include "engine/fold.h"
+
+namespace tailrace::engine {
+namespace {
+
+constexpr uint64_t kJournalReserveBytes = 1ull << 30;
+
+Status ValidateOptions(const StoreOptions& options) {
+  if (options.fs == nullptr || options.clock == nullptr) {
+    return InvalidArgument("a store needs a file system and a clock");
+  }
+  if (options.generation_bytes_max == 0 ||
+      options.journal_bytes_max < 2 * options.generation_bytes_max) {
+    return InvalidArgument("journal_bytes_max must be at least twice generation_bytes_max, which must "
+                           "not be 0");
+  }
+  if (options.shards_per_stream == 0 || options.shards_per_stream > shards::kShardsPerStreamMax) {
+    return InvalidArgument("shards_per_stream must be 1 to " +
+                           std::to_string(shards::kShardsPerStreamMax));
+  }
+  if (options.retention_ms == 0) return InvalidArgument("retention_ms must not be 0");
+  return Status::Ok();
+}
+
+// Reads or draws the store's identity.
+Result<StoreIdentity> FindIdentity(Core& core) {
+  wal::FileSystem& fs = *core.options.fs;
+  auto identity = ReadIdentity(fs, core.paths);
+  if (identity.ok()) {
+    if (identity->durability != core.options.durability) {
+      return InvalidArgument(
+          core.paths.directory + " was made with durability '" +
+          (identity->durability == wal::Durability::kSync ? "sync" : "buffered") +
+          "', which is fixed; open it with that one");
+    }
+    return identity;
+  }
+  if (identity.status().code() != StatusCode::kNotFound) return identity;
+  StoreIdentity fresh;
+  fresh.store_id = DrawStoreId();
+  fresh.durability = core.options.durability;
+  fresh.created_ms = core.options.clock->WallMs();
+  TAILRACE_RETURN_IF_ERROR(WriteIdentity(fs, core.paths, fresh));
+  return fresh;
+}
+
+// The cut of a store nothing was written to.
+Cut EmptyCut(const StoreIdentity& identity) {
+  Cut cut;
+  cut.set_store_id(identity.store_id.value);
+  cut.set_lsn(wal::kFirstLsn.value);
+  return cut;
+}
+
+// Opens the item index and reads its cut. A store that was never complete may have half of it.
+Result<Cut> OpenIndex(Core& core) {
+  wal::FileSystem& fs = *core.options.fs;
+  ItemIndexOptions options;
+  options.block_cache_bytes = core.options.block_cache_bytes;
+  TAILRACE_ASSIGN_OR_RETURN(const bool exists,
+                            fs.Exists(wal::JoinPath(core.paths.items, "CURRENT")));
+  if (!exists && core.identity.complete) {
+    return Corruption(core.paths.items + " has lost its CURRENT file; restore the store from a copy");
+  }
+  options.create = !exists;
+  TAILRACE_ASSIGN_OR_RETURN(core.index, ItemIndex::Open(fs, core.paths.items, options));
+  TAILRACE_ASSIGN_OR_RETURN(auto bytes, core.index->ReadCut());
+  if (!bytes) {
+    if (core.identity.complete) return Corruption(core.paths.items + " has lost its cut");
+    TAILRACE_ASSIGN_OR_RETURN(auto ingest, core.index->NewIngest());
+    bytes = EmptyCut(core.identity).SerializeAsString();
+    TAILRACE_RETURN_IF_ERROR(ingest->Commit(*bytes));
+  }
+  Cut cut;
+  if (!cut.ParseFromString(*bytes)) return Corruption(core.paths.items + ": the cut cannot be read");
+  if (cut.store_id() != core.identity.store_id.value) {
+    return Corruption(core.paths.items + " belongs to another store");
+  }
+  return cut;
+}
+
+Status OpenTheJournal(Core& core, const Cut& cut) {
+  wal::JournalStart start;
+  start.store_id = core.identity.store_id;
+  start.from = Lsn{cut.lsn()};
+  start.known_durable = start.from;
+  start.epoch_floor = Epoch{cut.epoch()};
+  start.may_create = !core.identity.complete;
+
+  wal::JournalOptions options;
+  options.durability = core.options.durability;
+  options.segment_bytes = core.options.journal_segment_bytes;
+  // The store keeps the limit itself, before it takes the commit gate; the journal's own is out of reach.
+  options.live_bytes_max = core.options.journal_bytes_max + kJournalReserveBytes;
+  options.reserved_bytes = kJournalReserveBytes;
+  options.on_durable = [&core](Lsn durable) { core.positions->AdvanceDurable(durable); };
+  options.on_failure = [&core](const Status& cause) {
+    core.Fail(cause.WithContext("the journal could not be written"));
+  };
+  core.positions = std::make_unique<wal::Positions>(core.options.durability, start.from);
+  TAILRACE_ASSIGN_OR_RETURN(core.journal, wal::OpenJournal(*core.options.fs, *core.options.clock,
+                                                           core.paths.journal, start, options));
+  for (const EpochJump& jump : cut.epochs()) {
+    core.epochs.push_back({Epoch{jump.epoch()}, Lsn{jump.old_end()}, Lsn{jump.new_start()},
+                           jump.clean()});
+  }
+  for (const wal::EpochStart& epoch : core.journal->recovery().epochs) {
+    if (core.epochs.empty() || core.epochs.back().epoch < epoch.epoch) core.epochs.push_back(epoch);
+  }
+  return Status::Ok();
+}
+
+Status OpenShards(Core& core, const Cut& cut) {
+  shards::ShardSetState state;
+  state.catalogue = cut.catalogue().streams();
+  state.ends.assign(cut.shard_ends().begin(), cut.shard_ends().end());
+  shards::ShardSetOptions options;
+  options.segment_bytes_max = core.options.shard_segment_bytes_max;
+  options.segment_age_ms_max = core.options.shard_segment_age_ms_max;
+  TAILRACE_ASSIGN_OR_RETURN(
+      core.shards, shards::ShardSet::Open(*core.options.fs, core.paths.streams,
+                                          core.identity.store_id, core.journal->recovery().epoch,
+                                          state, core.epochs, options));
+  return Status::Ok();
+}
+
+// Folds every frame above the cut, in order, into state and shard logs. Returns the last clock reading.
+Result<ClockReading> Replay(Core& core, const Cut& cut) {
+  FoldState state;
+  TAILRACE_ASSIGN_OR_RETURN(state.catalogue, Catalogue::FromProto(cut.catalogue()));
+  state.clock = {cut.clock().wall_ms(), cut.clock().age_ms(), cut.clock().pending_downtime_ms()};
+  Lsn at{cut.lsn()};
+  const Lsn start = core.journal->recovery().start;
+  while (true) {
+    auto frame = core.journal->Read(at);
+    if (!frame.ok()) {
+      if (frame.status().code() == StatusCode::kNotFound) break;
+      return frame.status();
+    }
+    TAILRACE_RETURN_IF_ERROR(ApplyFrame(*frame, state, core.buffer));
+    TAILRACE_RETURN_IF_ERROR(core.shards->Apply(*frame));
+    core.positions->Enter(at, frame->end);
+    at = frame->end;
+    ++core.recovery.frames;
+  }
+  // Over the positions that the last run had reserved and did not use.
+  if (at < start) core.positions->Jump(at, start);
+  core.catalogue.Set(std::move(state.catalogue));
+  core.positions->AdvanceDurable(core.journal->durable());
+  TAILRACE_RETURN_IF_ERROR(core.shards->Publish(core.positions->entered()));
+  core.positions->AdvanceFannedOut(core.positions->entered());
+  return state.clock;
+}
+
+// The first frame of the epoch: when it began, and how much downtime the wall clock claims.
+Status AppendOpened(Core& core) {
+  const ClockReading now = core.clock->Now();
+  frames::Clock opened;
+  opened.set_wall_ms(now.wall_ms);
+  opened.set_age_ms(now.age_ms);
+  opened.set_pending_downtime_ms(now.pending_downtime_ms);
+  opened.set_reason(frames::OPENED);
+  const GateExclusive gate(core.gate);
+  return AppendControl(core, shards::kClockFrame, opened.SerializeAsString()).status();
+}
+
+void ReportOpening(const Core& core) {
+  const wal::JournalRecovery& found = core.journal->recovery();
+  core.Report(Event::Kind::kOpened, "epoch " + std::to_string(found.epoch.value) + ", " +
+                                        std::to_string(core.recovery.frames) +
+                                        " frames replayed, " +
+                                        (found.clean_close ? "closed properly" : "not closed"));
+  if (found.torn_bytes > 0) {
+    core.Report(Event::Kind::kTornTailCut,
+                std::to_string(found.torn_bytes) + " bytes of an unfinished tail were cut" +
+                    (found.torn_copy.empty() ? "" : "; a copy is in " + found.torn_copy));
+  }
+  if (core.clock->PendingDowntimeMs() > 0) {
+    core.Report(Event::Kind::kDowntimePending,
+                std::to_string(core.clock->PendingDowntimeMs()) +
+                    " ms of downtime, by the wall clock, do not count as age yet");
+  }
+  if (core.clock->WentBackMs() > 0) {
+    core.Report(Event::Kind::kClockWentBack, "the wall clock is " +
+                                                 std::to_string(core.clock->WentBackMs()) +
+                                                 " ms behind its last reading");
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Core>> OpenCore(const std::string& directory, const StoreOptions& options) {
+  const auto began = std::chrono::steady_clock::now();
+  TAILRACE_RETURN_IF_ERROR(ValidateOptions(options));
+  auto core = std::make_unique<Core>(options, StorePaths(directory));
+  wal::FileSystem& fs = *options.fs;
+  TAILRACE_ASSIGN_OR_RETURN(core->lock,
+                            ClaimDirectory(fs, core->paths, options.create_if_missing));
+  TAILRACE_ASSIGN_OR_RETURN(core->identity, FindIdentity(*core));
+  TAILRACE_ASSIGN_OR_RETURN(const Cut cut, OpenIndex(*core));
+  TAILRACE_RETURN_IF_ERROR(OpenTheJournal(*core, cut));
+  TAILRACE_RETURN_IF_ERROR(OpenShards(*core, cut));
+  TAILRACE_ASSIGN_OR_RETURN(const ClockReading last, Replay(*core, cut));
+  if (!core->identity.complete) {
+    core->identity.complete = true;
+    TAILRACE_RETURN_IF_ERROR(WriteIdentity(fs, core->paths, core->identity));
+  }
+  core->clock =
+      std::make_unique<StoreClock>(*options.clock, last, options.downtime_confirmation_ms);
+  core->fan_out = std::make_unique<shards::FanOut>(
+      *core->journal, *core->positions, *core->shards, [raw = core.get()](const Status& cause) {
+        raw->Fail(cause.WithContext("the shard logs could not be written"));
+      });
+  TAILRACE_RETURN_IF_ERROR(AppendOpened(*core));
+  core->recovery.torn_bytes = core->journal->recovery().torn_bytes;
+  core->recovery.clean_close = core->journal->recovery().clean_close;
+  core->recovery.duration_us = static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() -
+                                                            began)
+          .count());
+  ReportOpening(*core);
+  return core;
+}
+
+}  // namespace tailrace::engine

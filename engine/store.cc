@@ -1,0 +1,399 @@
+// The store: its parts put together behind the public interface.
+#include "engine/store.h"
+
+#include <algorithm>
+
+#include "engine/catalogue_writer.h"
+#include "engine/checkpointer.h"
+#include "engine/core.h"
+#include "engine/item_codec.h"
+#include "engine/maintenance.h"
+#include "engine/read_path.h"
+#include "engine/recovery.h"
+#include "engine/stream_view.h"
+#include "engine/system_table.h"
+#include "engine/write_path.h"
+
+namespace tailrace {
+namespace {
+
+using engine::Core;
+
+TableInfo ViewTable(const engine::Catalogue& catalogue, const engine::Table& table) {
+  TableInfo info;
+  info.name = table.name;
+  info.id = table.id;
+  info.keys = table.keys;
+  info.created_ms = table.created_ms;
+  if (const auto* stream = catalogue.streams().Find(table.stream)) info.stream_view = stream->view;
+  if (table.latest_stream != StreamId{}) info.latest_stream = table.latest_stream;
+  info.latest_stream_label = table.latest_stream_label;
+  return info;
+}
+
+class StoreImpl final : public Store, public engine::SystemTables {
+ public:
+  explicit StoreImpl(std::unique_ptr<Core> core)
+      : core_(std::move(core)),
+        checkpointer_(*core_),
+        writes_(*core_, checkpointer_),
+        catalogue_writer_(*core_),
+        maintenance_(*core_, checkpointer_) {}
+  ~StoreImpl() override {
+    // Whoever cares about the outcome has called Close.
+    (void)Close().ok();
+  }
+
+  void Start() {
+    core_->fan_out->Start();
+    checkpointer_.Start();
+    maintenance_.Start();
+  }
+
+  Status Close() override;
+
+  Result<TableInfo> CreateTable(const TableSpec& spec) override;
+  Status DropTable(const std::string& table) override;
+  Result<TableInfo> DescribeTable(const std::string& table) override;
+  Result<std::vector<TableInfo>> ListTables() override;
+  Status EnsureSystemTable(const std::string& name, const KeySchema& keys) override;
+
+  Result<WriteResult> Put(const std::string& table, const Item& item,
+                          const WriteOptions& options) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return writes_.Put(table, item, options);
+  }
+  Result<WriteResult> Delete(const std::string& table, const Item& key,
+                             const WriteOptions& options) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return writes_.Delete(table, key, options);
+  }
+  Result<WriteResult> Update(const std::string& table, const Item& key, const Updater& updater,
+                             const WriteOptions& options) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return writes_.Update(table, key, updater, options);
+  }
+  Status Wait(const CommitToken& token) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return core_->positions->WaitSafe(token.end);
+  }
+
+  Result<std::optional<Item>> Get(const std::string& table, const Item& key) override;
+  Result<ItemPage> Query(const std::string& table, const QueryRequest& request) override;
+  Result<ItemPage> Scan(const std::string& table, const ScanRequest& request) override;
+
+  Result<StreamInfo> EnableStream(const std::string& table, ViewType view,
+                                  const StreamOptions& options) override;
+  Status DisableStream(const std::string& table) override;
+  Result<std::vector<StreamInfo>> ListStreams(const std::optional<std::string>& table) override;
+  Result<StreamInfo> DescribeStream(StreamId stream) override;
+  Result<Position> SeekShard(StreamId stream, ShardId shard, StartAt start,
+                             SequenceNumber number) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return core_->shards->Seek(stream, shard, start, number);
+  }
+  Result<ChangePage> ReadShard(const Position& position, const PageLimits& limits) override;
+  Result<bool> WaitShard(const Position& position, uint64_t timeout_ms) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return core_->shards->Wait(position, timeout_ms);
+  }
+
+  Status Checkpoint() override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return checkpointer_.Run();
+  }
+  Status RunMaintenance() override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return maintenance_.Run();
+  }
+  Status ConfirmDowntime() override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return maintenance_.ConfirmDowntime();
+  }
+  Result<StoreStats> Stats() override;
+
+ private:
+  // What every method begins with.
+  Status Open() const;
+  // The catalogue, safe to show.
+  Result<std::shared_ptr<const engine::Catalogue>> SafeCatalogue();
+  struct Range {
+    KeyRange keys;
+    engine::Direction direction;
+    uint32_t items_max;
+    uint64_t bytes_max;
+  };
+  Result<ItemPage> ReadPage(const engine::Table& table, const Range& range);
+
+  std::unique_ptr<Core> core_;
+  engine::Checkpointer checkpointer_;
+  engine::WritePath writes_;
+  engine::CatalogueWriter catalogue_writer_;
+  engine::Maintenance maintenance_;
+  std::atomic<bool> closed_{false};
+};
+
+Status StoreImpl::Open() const {
+  if (closed_.load(std::memory_order_acquire)) return Closed("the store was closed");
+  return engine::RefuseReentry();
+}
+
+Status StoreImpl::Close() {
+  if (closed_.exchange(true)) return Status::Ok();
+  maintenance_.Stop();
+  checkpointer_.Stop();
+  Status status = core_->Writable();
+  if (status.ok()) status = checkpointer_.Run();
+  core_->fan_out->Stop();
+  core_->shards->Close();
+  const Status journal_closed = core_->journal->Close();
+  if (status.ok()) status = journal_closed;
+  core_->positions->Fail(tailrace::Closed("the store was closed"));
+  core_->fan_out.reset();
+  core_->shards.reset();
+  core_->journal.reset();
+  core_->index.reset();
+  core_->lock.reset();
+  return status;
+}
+
+// ---- Tables ----
+
+Result<std::shared_ptr<const engine::Catalogue>> StoreImpl::SafeCatalogue() {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  auto catalogue = core_->catalogue.Get().catalogue;
+  TAILRACE_RETURN_IF_ERROR(core_->positions->WaitSafe(catalogue->lsn()));
+  return catalogue;
+}
+
+Result<TableInfo> StoreImpl::CreateTable(const TableSpec& spec) {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  TAILRACE_RETURN_IF_ERROR(
+      catalogue_writer_.CreateTable(spec, engine::CatalogueWriter::Who::kCaller));
+  return DescribeTable(spec.name);
+}
+
+Status StoreImpl::EnsureSystemTable(const std::string& name, const KeySchema& keys) {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  if (core_->catalogue.Get().catalogue->Find(name) != nullptr) return Status::Ok();
+  const Status made = catalogue_writer_.CreateTable({.name = name, .keys = keys},
+                                                    engine::CatalogueWriter::Who::kStore);
+  return made.code() == StatusCode::kAlreadyExists ? Status::Ok() : made;
+}
+
+Status StoreImpl::DropTable(const std::string& table) {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  return catalogue_writer_.DropTable(table);
+}
+
+Result<TableInfo> StoreImpl::DescribeTable(const std::string& table) {
+  TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
+  const engine::Table* found = catalogue->Find(table);
+  if (found == nullptr) return NotFound("there is no table '" + table + "'");
+  return ViewTable(*catalogue, *found);
+}
+
+Result<std::vector<TableInfo>> StoreImpl::ListTables() {
+  TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
+  std::vector<TableInfo> tables;
+  for (const auto& [name, table] : catalogue->tables()) {
+    if (!name.starts_with(engine::kSystemPrefix)) tables.push_back(ViewTable(*catalogue, table));
+  }
+  return tables;
+}
+
+// ---- Items ----
+
+Result<std::optional<Item>> StoreImpl::Get(const std::string& table, const Item& key) {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  const auto catalogue = core_->catalogue.Get().catalogue;
+  const engine::Table* found = catalogue->Find(table);
+  if (found == nullptr) return NotFound("there is no table '" + table + "'");
+  TAILRACE_ASSIGN_OR_RETURN(const std::string storage_key, EncodeKey(found->keys, key));
+  TAILRACE_ASSIGN_OR_RETURN(
+      const engine::FoundItem item,
+      engine::FindItem(core_->buffer, *core_->index, found->id, storage_key));
+  TAILRACE_RETURN_IF_ERROR(
+      core_->positions->WaitSafe(std::max(item.rests_on + 1, catalogue->lsn())));
+  if (!item.image) return std::optional<Item>();
+  TAILRACE_ASSIGN_OR_RETURN(Item decoded, DecodeItem(*item.image));
+  return std::optional<Item>(std::move(decoded));
+}
+
+Result<ItemPage> StoreImpl::ReadPage(const engine::Table& table, const Range& range) {
+  ItemPage page;
+  if (range.items_max == 0) return InvalidArgument("items_max must be at least 1");
+  if (!range.keys.upper.empty() && range.keys.empty()) return page;
+  std::vector<std::string> images;
+  Lsn rests_on;
+  bool more = false;
+  {
+    TAILRACE_ASSIGN_OR_RETURN(
+        auto cursor, engine::MergedCursor::Open(core_->buffer, *core_->index, table.id,
+                                                range.keys.lower, range.keys.upper,
+                                                range.direction));
+    uint64_t bytes = 0;
+    while (cursor->Next()) {
+      if (images.size() == range.items_max || (bytes >= range.bytes_max && !images.empty())) {
+        more = true;
+        break;
+      }
+      bytes += cursor->image().size();
+      images.emplace_back(cursor->image());
+    }
+    TAILRACE_RETURN_IF_ERROR(cursor->status());
+    rests_on = cursor->rests_on();
+  }
+  TAILRACE_RETURN_IF_ERROR(core_->positions->WaitSafe(rests_on + 1));
+  for (const std::string& image : images) {
+    TAILRACE_ASSIGN_OR_RETURN(Item item, DecodeItem(image));
+    page.items.push_back(std::move(item));
+  }
+  if (more) page.last_key = KeyOfItem(table.keys, page.items.back());
+  return page;
+}
+
+Result<ItemPage> StoreImpl::Query(const std::string& table, const QueryRequest& request) {
+  TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
+  const engine::Table* found = catalogue->Find(table);
+  if (found == nullptr) return NotFound("there is no table '" + table + "'");
+  Range range{.keys = {},
+              .direction =
+                  request.forward ? engine::Direction::kForward : engine::Direction::kBackward,
+              .items_max = request.items_max,
+              .bytes_max = request.bytes_max};
+  TAILRACE_ASSIGN_OR_RETURN(range.keys,
+                            request.sort
+                                ? SortRange(found->keys, request.partition, *request.sort)
+                                : PartitionRange(found->keys, request.partition));
+  if (request.start_after) {
+    TAILRACE_ASSIGN_OR_RETURN(std::string key, EncodeKey(found->keys, *request.start_after));
+    if (request.forward) {
+      range.keys.lower = std::max(range.keys.lower, key + '\0');
+    } else {
+      range.keys.upper = std::min(range.keys.upper, key);
+    }
+  }
+  return ReadPage(*found, range);
+}
+
+Result<ItemPage> StoreImpl::Scan(const std::string& table, const ScanRequest& request) {
+  TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
+  const engine::Table* found = catalogue->Find(table);
+  if (found == nullptr) return NotFound("there is no table '" + table + "'");
+  Range range{.keys = {},
+              .direction = engine::Direction::kForward,
+              .items_max = request.items_max,
+              .bytes_max = request.bytes_max};
+  if (request.start_after) {
+    TAILRACE_ASSIGN_OR_RETURN(range.keys.lower, EncodeKey(found->keys, *request.start_after));
+    range.keys.lower += '\0';
+  }
+  return ReadPage(*found, range);
+}
+
+// ---- Streams ----
+
+Result<StreamInfo> StoreImpl::EnableStream(const std::string& table, ViewType view,
+                                           const StreamOptions& options) {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  TAILRACE_ASSIGN_OR_RETURN(const StreamId stream,
+                            catalogue_writer_.EnableStream(table, view, options));
+  return DescribeStream(stream);
+}
+
+Status StoreImpl::DisableStream(const std::string& table) {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  return catalogue_writer_.DisableStream(table);
+}
+
+Result<std::vector<StreamInfo>> StoreImpl::ListStreams(const std::optional<std::string>& table) {
+  TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
+  std::vector<StreamInfo> streams;
+  for (const auto& [id, stream] : catalogue->streams().streams()) {
+    if (table && stream.table_name != *table) continue;
+    TAILRACE_ASSIGN_OR_RETURN(StreamInfo info, engine::ViewStream(stream));
+    streams.push_back(std::move(info));
+  }
+  return streams;
+}
+
+Result<StreamInfo> StoreImpl::DescribeStream(StreamId stream) {
+  TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
+  const shards::Stream* found = catalogue->streams().Find(stream);
+  if (found == nullptr) {
+    return NotFound("there is no stream " + std::to_string(stream.value));
+  }
+  return engine::ViewStream(*found);
+}
+
+Result<ChangePage> StoreImpl::ReadShard(const Position& position, const PageLimits& limits) {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  const auto catalogue = core_->catalogue.Get().catalogue;
+  const shards::Stream* stream = catalogue->streams().Find(position.stream);
+  if (stream == nullptr) {
+    return NotFound("there is no stream " + std::to_string(position.stream.value) +
+                    "; its records have expired");
+  }
+  TAILRACE_ASSIGN_OR_RETURN(const KeySchema keys, engine::FromProto(stream->keys));
+  TAILRACE_ASSIGN_OR_RETURN(shards::Page page, core_->shards->Read(position, limits));
+  ChangePage view;
+  view.gap = page.gap;
+  view.next = page.next;
+  view.caught_up = page.caught_up;
+  view.end_of_shard = page.end_of_shard;
+  for (const shards::Record& record : page.records) {
+    TAILRACE_ASSIGN_OR_RETURN(
+        ChangeRecord one,
+        engine::ViewRecord(core_->identity.store_id, *stream, keys, position.shard, record));
+    view.records.push_back(std::move(one));
+  }
+  return view;
+}
+
+// ---- Upkeep ----
+
+Result<StoreStats> StoreImpl::Stats() {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  StoreStats stats;
+  stats.store_id = core_->identity.store_id;
+  stats.epoch = core_->journal->recovery().epoch;
+  stats.durability = core_->identity.durability;
+  const wal::Positions& positions = *core_->positions;
+  // From the last to the first: positions only rise, so what is read later may not overtake.
+  stats.recycled = positions.recycled();
+  stats.cut = positions.cut();
+  stats.fanned_out = positions.fanned_out();
+  stats.safe = positions.safe();
+  stats.durable = positions.durable();
+  stats.appended = core_->journal->appended();
+  stats.journal_live_bytes = core_->journal->live_bytes();
+  stats.journal_disk_bytes = core_->journal->disk_bytes();
+  const auto index = core_->index->GetStats();
+  stats.index_bytes = index.bytes;
+  stats.index_level0_files = index.level0_files_max;
+  stats.age_ms = core_->clock->AgeMs();
+  stats.downtime_pending_ms = core_->clock->PendingDowntimeMs();
+  stats.checkpoints = checkpointer_.completed();
+  for (const auto& shard : core_->shards->Stats()) {
+    stats.shards.push_back({shard.stream, shard.shard, shard.bytes, shard.segments,
+                            shard.records_appended, shard.last_sequence});
+  }
+  stats.recovered_frames = core_->recovery.frames;
+  stats.recovery_us = core_->recovery.duration_us;
+  stats.torn_bytes = core_->recovery.torn_bytes;
+  stats.clean_close = core_->recovery.clean_close;
+  return stats;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> Store::Open(const std::string& directory,
+                                           const StoreOptions& options) {
+  TAILRACE_ASSIGN_OR_RETURN(auto core, engine::OpenCore(directory, options));
+  auto store = std::make_unique<StoreImpl>(std::move(core));
+  store->Start();
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+}  // namespace tailrace

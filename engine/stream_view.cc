@@ -1,0 +1,83 @@
+#include "engine/stream_view.h"
+
+#include <cinttypes>
+#include <cstdio>
+
+#include "engine/item_codec.h"
+#include "wal/coding.h"
+#include "wal/hash.h"
+
+namespace tailrace::engine {
+namespace {
+
+// A hash of who the record is, so that it is the same whenever and wherever it is read.
+std::string EventId(StoreId store, StreamId stream, SequenceNumber sequence) {
+  char identity[24];
+  StoreLittle(identity, store.value);
+  StoreLittle(identity + 8, stream.value);
+  StoreLittle(identity + 16, sequence.value);
+  const ByteView bytes(identity, sizeof identity);
+  char text[33];
+  std::snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64, Hash64(bytes, 1), Hash64(bytes, 2));
+  return text;
+}
+
+}  // namespace
+
+Result<StreamInfo> ViewStream(const shards::Stream& stream) {
+  StreamInfo info;
+  info.id = stream.id;
+  info.table = stream.table;
+  info.table_name = stream.table_name;
+  TAILRACE_ASSIGN_OR_RETURN(info.keys, FromProto(stream.keys));
+  info.label = stream.label;
+  info.view = stream.view;
+  info.enabled = stream.enabled();
+  info.created_ms = stream.created_ms;
+  info.retention_ms = stream.retention_ms;
+  for (const auto& [id, shard] : stream.shards) {
+    info.shards.push_back(ShardInfo{.id = id,
+                                    .name = shard.Name(),
+                                    .hash_first = shard.range.first,
+                                    .hash_last = shard.range.last,
+                                    .parent = shard.parent,
+                                    .starting = shard.starting,
+                                    .ending = shard.ending,
+                                    .trimmed_below = shard.trimmed_below});
+  }
+  return info;
+}
+
+uint64_t RecordSizeBytes(const ChangeRecord& record) {
+  uint64_t bytes = record.keys.SizeBytes();
+  if (record.new_image) bytes += record.new_image->SizeBytes();
+  if (record.old_image) bytes += record.old_image->SizeBytes();
+  return bytes;
+}
+
+Result<ChangeRecord> ViewRecord(StoreId store, const shards::Stream& stream, const KeySchema& keys,
+                                ShardId shard, const shards::Record& record) {
+  ChangeRecord view;
+  view.event_id = EventId(store, stream.id, record.sequence);
+  view.kind = record.kind;
+  view.sequence = record.sequence;
+  view.commit = SequenceNumber{record.sequence.value - record.change_index};
+  view.commit_changes = record.change_count;
+  view.stream = stream.id;
+  view.shard = shard;
+  view.ordinal = record.ordinal;
+  view.wall_ms = record.wall_ms;
+  view.actor = record.actor;
+  view.view = stream.view;
+  TAILRACE_ASSIGN_OR_RETURN(view.keys, DecodeKey(keys, record.key));
+  if (record.new_image) {
+    TAILRACE_ASSIGN_OR_RETURN(view.new_image, DecodeItem(*record.new_image));
+  }
+  if (record.old_image) {
+    TAILRACE_ASSIGN_OR_RETURN(view.old_image, DecodeItem(*record.old_image));
+  }
+  view.size_bytes = RecordSizeBytes(view);
+  return view;
+}
+
+}  // namespace tailrace::engine

@@ -1,0 +1,19 @@
+// Streams, shards and records as the public API shows them.
+#pragma once
+
+#include "engine/catalogue.h"
+#include "engine/store.h"
+#include "shards/shard_reader.h"
+
+namespace tailrace::engine {
+
+Result<StreamInfo> ViewStream(const shards::Stream& stream);
+
+// Decodes a shard log's record. `stream` is the one it belongs to. kCorruption: key or image cannot be read.
+Result<ChangeRecord> ViewRecord(StoreId store, const shards::Stream& stream, const KeySchema& keys,
+                                ShardId shard, const shards::Record& record);
+
+// What the service counts as a record's size: keys and the images present.
+uint64_t RecordSizeBytes(const ChangeRecord& record);
+
+}  // namespace tailrace::engine
