@@ -95,6 +95,12 @@ Status ValidateAttribute(const Attribute& attribute, int level) {
 
 std::string_view ValueTypeName(ValueType type) { return kTypeNames[static_cast<size_t>(type)]; }
 
+std::optional<ValueType> ValueTypeOfName(std::string_view name) {
+  const auto at = std::find(kTypeNames.begin(), kTypeNames.end(), name);
+  if (at == kTypeNames.end()) return std::nullopt;
+  return static_cast<ValueType>(at - kTypeNames.begin());
+}
+
 Item::Item() = default;
 Item::Item(std::initializer_list<Attribute> attributes) : attributes_(attributes) {
   SortByName(attributes_);

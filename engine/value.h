@@ -30,6 +30,9 @@ enum class ValueType { kS, kN, kB, kBool, kNull, kM, kL, kSS, kNS, kBS };
 // "S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS" or "BS".
 std::string_view ValueTypeName(ValueType type);
 
+// The type of that name; absent if there is none.
+std::optional<ValueType> ValueTypeOfName(std::string_view name);
+
 // Raw bytes as a value; a type of its own so that they are not taken for text.
 struct Binary {
   std::string bytes;
