@@ -287,6 +287,8 @@ class Store {
   virtual Result<ChangePage> ReadShard(const Position& position, const PageLimits& limits = {}) = 0;
   // Waits, using no CPU, until ReadShard would show something new. False when `timeout_ms` ran out.
   virtual Result<bool> WaitShard(const Position& position, uint64_t timeout_ms) = 0;
+  // The same for several shards at once: until one of them would show something new.
+  virtual Result<bool> WaitShards(const std::vector<Position>& positions, uint64_t timeout_ms) = 0;
 
   // ---- Upkeep ----
 
