@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Says in a few lines what a ctest run found, from the JUnit file that it wrote.
+
+    tools/lib/junit_summary.py FILE [--counts]
+
+Prints the failed tests by name, the slowest ones, and every line of a test's output that begins with
+"figure:" (what the test counted or measured). With --counts prints just "PASSED FAILED SKIPPED".
+"""
+
+import sys
+import xml.etree.ElementTree
+
+SLOW_SECONDS = 10
+SLOW_SHOWN_MAX = 5
+
+
+def outcome(case):
+    if case.find("skipped") is not None or case.get("status") == "disabled":
+        return "skipped"
+    if case.find("failure") is not None or case.get("status") != "run":
+        return "failed"
+    return "passed"
+
+
+def main():
+    cases = xml.etree.ElementTree.parse(sys.argv[1]).getroot().findall("testcase")
+    by_outcome = {"passed": [], "failed": [], "skipped": []}
+    for case in cases:
+        by_outcome[outcome(case)].append(case)
+    if "--counts" in sys.argv[2:]:
+        print(*(len(by_outcome[name]) for name in ("passed", "failed", "skipped")))
+        return
+    for case in by_outcome["failed"]:
+        print(f"FAILED {case.get('name')}")
+    for case in by_outcome["skipped"]:
+        print(f"skipped {case.get('name')}")
+    slow = sorted((case for case in cases if float(case.get("time", 0)) >= SLOW_SECONDS),
+                  key=lambda case: -float(case.get("time", 0)))
+    for case in slow[:SLOW_SHOWN_MAX]:
+        print(f"slow: {float(case.get('time')):.0f} s {case.get('name')}")
+    for case in cases:
+        for line in (case.findtext("system-out") or "").splitlines():
+            if line.startswith("figure:"):
+                print(f"{line}  [{case.get('name')}]")
+
+
+if __name__ == "__main__":
+    main()
