@@ -47,7 +47,7 @@ Result<KeySchema> FromProto(const frames::KeySchema& keys) {
 Status Catalogue::Apply(const frames::Catalogue& frame, Lsn lsn, Lsn end) {
   for (const auto& change : frame.changes()) {
     TAILRACE_RETURN_IF_ERROR(ApplyOne(change, lsn));
-    TAILRACE_RETURN_IF_ERROR(streams_.Apply(change, lsn));
+    TAILRACE_RETURN_IF_ERROR(streams_.Apply(change, lsn, frame.age_ms()));
   }
   lsn_ = end;
   return Status::Ok();
@@ -81,7 +81,7 @@ Status Catalogue::CreateTable(const frames::TableSpec& spec) {
   if (tables_.contains(spec.name()) || names_.contains(TableId{spec.id()})) {
     return Corruption("table '" + spec.name() + "' is created twice in the journal");
   }
-  TAILRACE_ASSIGN_OR_RETURN(KeySchema keys, FromProto(spec.keys()));
+  TAILRACE_ASSIGN_OR_RETURN(KeySchema keys, engine::FromProto(spec.keys()));
   tables_[spec.name()] = Table{.id = TableId{spec.id()},
                                .name = spec.name(),
                                .keys = std::move(keys),

@@ -88,11 +88,9 @@ Status Checkpointer::RunLocked() {
   core_.Pause(PausePoint::kAfterFreeze);
   TAILRACE_RETURN_IF_ERROR(MakeDurable(*draining_));
   TAILRACE_RETURN_IF_ERROR(Drain(*draining_));
-  const Lsn at = draining_->at;
-  const auto catalogue = draining_->catalogue;
+  const Draining done = std::move(*draining_);
   draining_.reset();
-  Finish(at);
-  return DropFamilies(*catalogue);
+  return CleanUp(done);
 }
 
 // Sets the active generation aside, if there is anything new.
@@ -180,28 +178,26 @@ std::string Checkpointer::EncodeCut(const Draining& draining) const {
   cut.set_lsn(draining.at.value);
   cut.set_epoch(core_.journal->recovery().epoch.value);
   *cut.mutable_catalogue() = draining.catalogue->ToProto();
+  *cut.mutable_catalogue()->mutable_streams() = draining.shards->catalogue;
   cut.mutable_clock()->set_wall_ms(draining.clock.wall_ms);
   cut.mutable_clock()->set_age_ms(draining.clock.age_ms);
   cut.mutable_clock()->set_pending_downtime_ms(draining.clock.pending_downtime_ms);
   for (const auto& end : draining.shards->ends) *cut.add_shard_ends() = end;
-  for (const wal::EpochStart& epoch : core_.epochs) {
-    EpochJump& jump = *cut.add_epochs();
-    jump.set_epoch(epoch.epoch.value);
-    jump.set_old_end(epoch.old_end.value);
-    jump.set_new_start(epoch.new_start.value);
-    jump.set_clean(epoch.clean);
-  }
   return cut.SerializeAsString();
 }
 
-// The index has it all: the memory and the journal below the cut are free.
-void Checkpointer::Finish(Lsn at) {
+// The index has it all: memory, journal and files that only recovery from an older cut needed are free.
+Status Checkpointer::CleanUp(Draining done) {
+  done.generation.reset();
   core_.buffer.DropFrozen();
   core_.Pause(PausePoint::kBeforeRecycle);
-  core_.journal->Recycle(at);
-  core_.positions->AdvanceRecycled(at);
+  core_.journal->Recycle(done.at);
+  core_.positions->AdvanceRecycled(done.at);
   completed_.fetch_add(1);
-  core_.Report(Event::Kind::kCheckpoint, "cut at " + std::to_string(at.value));
+  core_.Report(Event::Kind::kCheckpoint, "cut at " + std::to_string(done.at.value));
+  TAILRACE_RETURN_IF_ERROR(DropFamilies(*done.catalogue));
+  core_.Pause(PausePoint::kBeforeUnlink);
+  return core_.shards->RemoveTrimmed(*done.shards).status();
 }
 
 // Families of tables that the durable cut knows nothing of any more.

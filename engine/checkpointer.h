@@ -2,7 +2,7 @@
 //
 //   gate exclusive: freeze the generation at C ─▶ wait durable ≥ C, fanned out ≥ C ─▶ make shard logs durable
 //   ─▶ one atomic ingest {items of all tables, catalogue, C, each shard's end at C} ─▶ drop the frozen
-//   generation ─▶ recycle the journal below C ─▶ drop the families of dropped tables
+//   generation ─▶ recycle the journal below C ─▶ drop the families of dropped tables, remove trimmed segments
 #pragma once
 
 #include <atomic>
@@ -57,7 +57,7 @@ class Checkpointer {
   Status WriteItems(const Draining& draining, ItemIndex::Ingest& ingest);
   std::string EncodeCut(const Draining& draining) const;
   Result<bool> CutReached(Lsn at);
-  void Finish(Lsn at);
+  Status CleanUp(Draining done);
   Status DropFamilies(const Catalogue& catalogue);
   bool Full() const;
 

@@ -17,7 +17,7 @@ class NoItems final : public ItemSink {
 
 void Core::Fail(const Status& cause) {
   {
-    MutexLock lock(failure_mutex_);
+    const MutexLock held(failure_mutex_);
     if (!failure_.ok()) return;
     failure_ = cause;
   }
@@ -29,7 +29,7 @@ void Core::Fail(const Status& cause) {
 
 Status Core::Writable() const {
   if (!failed_.load(std::memory_order_acquire)) return Status::Ok();
-  MutexLock lock(failure_mutex_);
+  const MutexLock held(failure_mutex_);
   return ReadOnly("the store takes no more writes since " + failure_.ToString() + "; reopen it");
 }
 

@@ -65,7 +65,6 @@ struct Core {
   const StorePaths paths;
   StoreIdentity identity;
   RecoverySummary recovery;
-  std::vector<wal::EpochStart> epochs;
 
   // In the order of their making; destroyed the other way round.
   std::unique_ptr<wal::FileLock> lock;

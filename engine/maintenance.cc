@@ -73,13 +73,9 @@ Status Maintenance::Trim() {
     end = frame.end;
   }
   TAILRACE_RETURN_IF_ERROR(core_.positions->WaitFannedOut(end));
-  TAILRACE_RETURN_IF_ERROR(checkpointer_.Run());
-  core_.Pause(PausePoint::kBeforeUnlink);
-  TAILRACE_ASSIGN_OR_RETURN(const uint64_t bytes, core_.shards->RemoveTrimmed());
-  core_.Report(Event::Kind::kTrimmed, std::to_string(trim.trims_size()) +
-                                          " shards were trimmed, " + std::to_string(bytes) +
-                                          " bytes of files removed");
-  return Status::Ok();
+  core_.Report(Event::Kind::kTrimmed, std::to_string(trim.trims_size()) + " shards were trimmed");
+  // The files go with the checkpoint that has the frame.
+  return checkpointer_.Run();
 }
 
 }  // namespace tailrace::engine

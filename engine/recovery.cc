@@ -105,13 +105,6 @@ Status OpenTheJournal(Core& core, const Cut& cut) {
   core.positions = std::make_unique<wal::Positions>(core.options.durability, start.from);
   TAILRACE_ASSIGN_OR_RETURN(core.journal, wal::OpenJournal(*core.options.fs, *core.options.clock,
                                                            core.paths.journal, start, options));
-  for (const EpochJump& jump : cut.epochs()) {
-    core.epochs.push_back({Epoch{jump.epoch()}, Lsn{jump.old_end()}, Lsn{jump.new_start()},
-                           jump.clean()});
-  }
-  for (const wal::EpochStart& epoch : core.journal->recovery().epochs) {
-    if (core.epochs.empty() || core.epochs.back().epoch < epoch.epoch) core.epochs.push_back(epoch);
-  }
   return Status::Ok();
 }
 
@@ -125,7 +118,7 @@ Status OpenShards(Core& core, const Cut& cut) {
   TAILRACE_ASSIGN_OR_RETURN(
       core.shards, shards::ShardSet::Open(*core.options.fs, core.paths.streams,
                                           core.identity.store_id, core.journal->recovery().epoch,
-                                          state, core.epochs, options));
+                                          state, core.journal->recovery().epochs, options));
   return Status::Ok();
 }
 
