@@ -1,0 +1,519 @@
+#include "wal/recovery.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "wal/coding.h"
+#include "wal/recovery_table.h"
+#include "wal/segment_pool.h"
+
+namespace tailrace::wal {
+namespace {
+
+constexpr ByteView kTornSuffix = ".torn";
+constexpr ByteView kTemporarySuffix = ".tmp";
+constexpr size_t kTornCopiesMax = 8;
+
+std::string Range(Lsn from, Lsn to) {
+  return "positions [" + std::to_string(from.value) + ", " + std::to_string(to.value) + ")";
+}
+
+// A file named like a segment.
+struct SegmentCandidate {
+  std::string path;
+  uint64_t named_base = 0;
+  uint64_t file_bytes = 0;
+  SegmentHeaderState state = SegmentHeaderState::kInvalid;
+  SegmentHeader header;
+
+  Lsn end() const { return Lsn{SegmentEnd(header)}; }
+};
+
+// Segments of one epoch, oldest first.
+struct Run {
+  Epoch epoch;
+  std::vector<SegmentCandidate> segments;
+};
+
+// What reading a run gave.
+struct RunFound {
+  bool stillborn = false;
+  Lsn begin;  // Base of the first segment read.
+  Lsn end;    // Where its frames stop.
+  std::vector<RecoveredSegment> segments;
+  std::optional<EpochFrame> epoch_frame;  // When the run's first segment was read.
+  Lsn mark;                               // The highest mark in its frames.
+  bool closed = false;                    // A Close frame is the last.
+  uint64_t frames = 0;
+};
+
+// What lies at and beyond the place where a run's frames stop.
+struct Aftermath {
+  Lsn mark;                        // The highest mark found there.
+  std::optional<Lsn> next_header;  // The first header found beyond.
+  std::vector<TornPiece> torn;
+};
+
+class Planner {
+ public:
+  Planner(FileSystem& fs, const std::string& directory, const JournalStart& start)
+      : fs_(fs),
+        directory_(directory),
+        start_(start),
+        known_durable_(std::max(start.known_durable, start.from)) {
+    plan_.new_start = kFirstLsn;
+  }
+
+  Result<RecoveryPlan> Plan() {
+    TAILRACE_RETURN_IF_ERROR(ListFiles());
+    TAILRACE_RETURN_IF_ERROR(JudgeFiles());
+    TAILRACE_RETURN_IF_ERROR(SplitIntoRuns());
+    TAILRACE_RETURN_IF_ERROR(FollowEpochs());
+    TAILRACE_RETURN_IF_ERROR(Conclude());
+    return std::move(plan_);
+  }
+
+ private:
+  Status ListFiles();
+  Status AddCandidate(const std::string& path, uint64_t named_base);
+  Status JudgeFiles();
+  Result<SegmentFacts> FactsOf(const SegmentCandidate& candidate) const;
+  Status SplitIntoRuns();
+  Status FollowEpochs();
+  Status CheckStillborn(const Run& run) const;
+  Result<size_t> FirstNeeded(const Run& run, size_t count, std::optional<Lsn> bound) const;
+  Result<RunFound> ReadRun(const Run& run, std::optional<Lsn> bound);
+  Status ReadFrame(const ParsedFrame& frame, const SegmentImage& image, RunFound& found,
+                   std::vector<Lsn>& frames) const;
+  Result<Aftermath> LookBeyond(const Run& run, size_t stopped_in, const SegmentImage& image,
+                               Lsn stop) const;
+  Status JudgeStopOf(const Run& run, size_t stopped_in, const WalkEnd& walk,
+                     std::optional<Lsn> bound, RunFound& found);
+  void MakeStale(const Run& run);
+  Status Conclude();
+  void CollectUnproven(const RunFound& last);
+  void PruneTornCopies();
+
+  FileSystem& fs_;
+  const std::string& directory_;
+  const JournalStart& start_;
+  const Lsn known_durable_;
+
+  RecoveryPlan plan_;
+  std::vector<SegmentCandidate> candidates_;  // By name, hence by base.
+  std::vector<std::string> torn_copies_;
+  std::vector<Run> runs_;
+  std::vector<RunFound> found_;  // Newest first.
+};
+
+Status Planner::ListFiles() {
+  TAILRACE_ASSIGN_OR_RETURN(const bool exists, fs_.Exists(directory_));
+  if (!exists) return Status::Ok();
+  TAILRACE_ASSIGN_OR_RETURN(const auto entries, fs_.List(directory_));
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.is_directory) continue;
+    const std::string path = JoinPath(directory_, entry.name);
+    const auto base = ParseSegmentFileName(entry.name);
+    if (base) {
+      TAILRACE_RETURN_IF_ERROR(AddCandidate(path, *base));
+    } else if (IsSpareFileName(entry.name) || entry.name.ends_with(kTemporarySuffix)) {
+      // A spare's old name may have come back with the power: it is safe to reuse only what this
+      // opening itself sets aside.
+      plan_.removals.push_back(path);
+    } else if (entry.name.ends_with(kTornSuffix)) {
+      torn_copies_.push_back(path);
+    }
+  }
+  return Status::Ok();
+}
+
+Status Planner::AddCandidate(const std::string& path, uint64_t named_base) {
+  SegmentCandidate candidate{.path = path, .named_base = named_base, .header = {}};
+  TAILRACE_ASSIGN_OR_RETURN(auto file, fs_.Open(path, OpenMode::kRead));
+  TAILRACE_ASSIGN_OR_RETURN(candidate.file_bytes, file->SizeBytes());
+  std::string block(kSegmentHeaderBytes, '\0');
+  TAILRACE_ASSIGN_OR_RETURN(const uint64_t read_bytes, file->Read(0, block.data(), block.size()));
+  candidate.state = DecodeSegmentHeader(ByteView(block).substr(0, read_bytes), candidate.header);
+  candidates_.push_back(std::move(candidate));
+  return Status::Ok();
+}
+
+Result<SegmentFacts> Planner::FactsOf(const SegmentCandidate& candidate) const {
+  SegmentFacts facts;
+  facts.header_whole = candidate.state != SegmentHeaderState::kInvalid;
+  facts.version_known = candidate.state == SegmentHeaderState::kValid;
+  facts.last = true;
+  for (const SegmentCandidate& other : candidates_) {
+    if (other.state != SegmentHeaderState::kValid || other.named_base <= candidate.named_base) {
+      continue;
+    }
+    facts.last = false;
+    if (!facts.header_whole && other.named_base <= start_.from.value) facts.not_needed = true;
+  }
+  facts.known_durable = known_durable_.value > candidate.named_base;
+  if (facts.version_known) {
+    const SegmentHeader& header = candidate.header;
+    facts.ours = header.store_id == start_.store_id && header.kind == LogKind::kJournal &&
+                 header.log_id == 0;
+    facts.name_matches = header.base == candidate.named_base;
+    facts.not_needed = candidate.end() <= start_.from;
+  } else if (!facts.header_whole && facts.last && !facts.not_needed) {
+    TAILRACE_ASSIGN_OR_RETURN(facts.holds_frames, HoldsFrames(fs_, candidate.path, start_.store_id,
+                                                              0, candidate.named_base));
+  }
+  return facts;
+}
+
+Status Planner::JudgeFiles() {
+  std::vector<SegmentCandidate> used;
+  for (SegmentCandidate& candidate : candidates_) {
+    TAILRACE_ASSIGN_OR_RETURN(const SegmentFacts facts, FactsOf(candidate));
+    const SegmentRow& row = JudgeSegment(facts);
+    if (row.decision == SegmentDecision::kRefuse) {
+      return Corruption(candidate.path + ": offset 0, positions from " +
+                        std::to_string(candidate.named_base) + ": " + std::string(row.reason));
+    }
+    if (row.decision == SegmentDecision::kUnsupported) {
+      return Unsupported(candidate.path + ": " + std::string(row.reason) + " (format version " +
+                         std::to_string(candidate.header.version) + ", this build knows " +
+                         std::to_string(kFormatVersion) + ")");
+    }
+    if (row.decision == SegmentDecision::kRemove) {
+      plan_.removals.push_back(candidate.path);
+      continue;
+    }
+    plan_.new_start = std::max(plan_.new_start, candidate.end());
+    plan_.new_epoch = std::max(plan_.new_epoch, candidate.header.epoch);
+    if (row.decision == SegmentDecision::kStale) {
+      plan_.stale.push_back({candidate.path, candidate.header.segment_bytes});
+    } else {
+      used.push_back(std::move(candidate));
+    }
+  }
+  candidates_ = std::move(used);
+  plan_.new_epoch = Epoch{std::max(plan_.new_epoch, start_.epoch_floor).value + 1};
+  return Status::Ok();
+}
+
+Status Planner::SplitIntoRuns() {
+  const SegmentCandidate* previous = nullptr;
+  for (SegmentCandidate& candidate : candidates_) {
+    if (previous != nullptr && (candidate.header.base < previous->end().value ||
+                                candidate.header.epoch < previous->header.epoch)) {
+      return Corruption(candidate.path + ": offset 0, " +
+                        Range(Lsn{candidate.header.base}, candidate.end()) +
+                        ": the segment does not follow " + previous->path);
+    }
+    if (runs_.empty() || runs_.back().epoch != candidate.header.epoch) {
+      runs_.push_back(Run{.epoch = candidate.header.epoch, .segments = {}});
+    }
+    runs_.back().segments.push_back(std::move(candidate));
+    previous = &runs_.back().segments.back();
+  }
+  return Status::Ok();
+}
+
+// From the last epoch back to the one that holds `from`: each Epoch frame names the epoch before it
+// and where that one ends.
+Status Planner::FollowEpochs() {
+  std::optional<EpochFrame> follows;
+  bool reached = false;
+  for (size_t i = runs_.size(); i-- > 0;) {
+    const Run& run = runs_[i];
+    if (reached) {
+      MakeStale(run);
+      continue;
+    }
+    if (follows && run.epoch > follows->old_epoch) {
+      TAILRACE_RETURN_IF_ERROR(CheckStillborn(run));
+      MakeStale(run);
+      continue;
+    }
+    if (follows && run.epoch < follows->old_epoch) break;
+    const std::optional<Lsn> bound = follows ? std::optional(follows->old_end) : std::nullopt;
+    TAILRACE_ASSIGN_OR_RETURN(RunFound found, ReadRun(run, bound));
+    if (found.stillborn) {
+      MakeStale(run);
+      continue;
+    }
+    follows = found.epoch_frame;
+    reached = found.begin <= start_.from || follows->old_epoch == Epoch{0} ||
+              follows->old_end <= start_.from;
+    found_.push_back(std::move(found));
+  }
+  if (!reached && follows) {
+    return Corruption(
+        directory_ + ": " + Range(start_.from, follows->old_end) + " of epoch " +
+        std::to_string(follows->old_epoch.value) +
+        " are missing: the log was trimmed past the checkpoint, or its files are gone");
+  }
+  return Status::Ok();
+}
+
+// An epoch that the next one does not continue must never have been opened.
+Status Planner::CheckStillborn(const Run& run) const {
+  const SegmentCandidate& first = run.segments.front();
+  TAILRACE_ASSIGN_OR_RETURN(const SegmentImage image,
+                            SegmentImage::Load(fs_, first.path, first.header));
+  ParsedFrame frame;
+  if (first.header.base == first.header.epoch_start &&
+      image.FrameAt(image.base(), frame) != FrameProblem::kNone) {
+    return Status::Ok();
+  }
+  return Corruption(first.path + ": offset 0, " + Range(image.base(), image.end()) +
+                    ": a later epoch does not continue this one");
+}
+
+// Index of the first segment to read: those from there on have no hole, and reach down to `from` or
+// to the start of the epoch.
+Result<size_t> Planner::FirstNeeded(const Run& run, size_t count, std::optional<Lsn> bound) const {
+  const auto& segments = run.segments;
+  const Lsn epoch_start{segments[0].header.epoch_start};
+  if (count == 0) {
+    return Corruption(directory_ + ": " + Range(epoch_start, *bound) + " are missing");
+  }
+  const Lsn covered = segments[count - 1].end();
+  if (bound && covered < *bound) {
+    return Corruption(directory_ + ": " + Range(covered, *bound) + " are missing");
+  }
+  size_t first = count - 1;
+  while (first > 0 && segments[first].header.base > start_.from.value &&
+         segments[first - 1].end().value == segments[first].header.base) {
+    --first;
+  }
+  const Lsn begin{segments[first].header.base};
+  if (begin <= start_.from || begin == epoch_start) return first;
+  if (first > 0) {
+    return Corruption(directory_ + ": " + Range(segments[first - 1].end(), begin) +
+                      " are missing: a segment file in the middle is gone");
+  }
+  return Corruption(directory_ + ": " + Range(std::max(start_.from, epoch_start), begin) +
+                    " are missing: the log was trimmed past the checkpoint");
+}
+
+Result<RunFound> Planner::ReadRun(const Run& run, std::optional<Lsn> bound) {
+  size_t count = run.segments.size();
+  while (bound && count > 0 && run.segments[count - 1].header.base >= bound->value) --count;
+  TAILRACE_ASSIGN_OR_RETURN(const size_t first, FirstNeeded(run, count, bound));
+  RunFound found;
+  found.begin = Lsn{run.segments[first].header.base};
+  const Lsn limit = bound.value_or(run.segments.back().end());
+  size_t i = first;
+  WalkEnd walk;
+  for (; i < count; ++i) {
+    const SegmentCandidate& candidate = run.segments[i];
+    TAILRACE_ASSIGN_OR_RETURN(SegmentImage image,
+                              SegmentImage::Load(fs_, candidate.path, candidate.header));
+    std::vector<Lsn> frames;
+    Status status;
+    walk = image.Walk(limit, [&](const ParsedFrame& frame) {
+      status = ReadFrame(frame, image, found, frames);
+      return status.ok();
+    });
+    TAILRACE_RETURN_IF_ERROR(status);
+    const bool whole = walk.at == image.end();
+    found.segments.push_back(RecoveredSegment{
+        .image = std::move(image), .proven_end = walk.at, .frames = std::move(frames)});
+    if (!whole) break;
+  }
+  found.end = walk.at;
+  TAILRACE_RETURN_IF_ERROR(JudgeStopOf(run, std::min(i, count - 1), walk, bound, found));
+  // The files of stillborn epochs and those beyond the end hold nothing that is needed.
+  const size_t used_end = found.stillborn ? first : first + found.segments.size();
+  for (size_t j = 0; !found.stillborn && j < run.segments.size(); ++j) {
+    if (j >= first && j < used_end) continue;
+    plan_.stale.push_back({run.segments[j].path, run.segments[j].header.segment_bytes});
+  }
+  return found;
+}
+
+Status Planner::ReadFrame(const ParsedFrame& frame, const SegmentImage& image, RunFound& found,
+                          std::vector<Lsn>& frames) const {
+  const Lsn at{frame.header.position};
+  const std::string place = image.path() + ": offset " + std::to_string(image.OffsetOf(at)) + ", " +
+                            Range(at, at + frame.header.frame_bytes()) + ": ";
+  const bool starts_epoch = at.value == image.header().epoch_start;
+  if (starts_epoch != (frame.header.type == FrameType::kEpoch)) {
+    return Corruption(place + "an epoch begins with its Epoch frame, and only there is one");
+  }
+  const uint8_t type = static_cast<uint8_t>(frame.header.type);
+  if (type < kFirstCallerFrame && (type < static_cast<uint8_t>(FrameType::kPad) ||
+                                   type > static_cast<uint8_t>(FrameType::kClose))) {
+    return Unsupported(place + "frame type " + std::to_string(type) +
+                       " is not known to this build");
+  }
+  if (starts_epoch) {
+    found.epoch_frame = DecodeEpochFrame(frame.payload);
+    if (!found.epoch_frame || found.epoch_frame->new_start != at ||
+        found.epoch_frame->old_end > at || found.epoch_frame->old_epoch >= frame.header.epoch) {
+      return Corruption(place + "the Epoch frame contradicts its place");
+    }
+  }
+  found.mark = std::max(found.mark, Lsn{frame.header.mark});
+  if (frame.header.type != FrameType::kPad) found.closed = frame.header.type == FrameType::kClose;
+  if (type >= kFirstCallerFrame && at >= start_.from) {
+    frames.push_back(at);
+    ++found.frames;
+  }
+  return Status::Ok();
+}
+
+// Reads on beyond `stop`, in the segment where the frames stopped and the later ones of its epoch.
+Result<Aftermath> Planner::LookBeyond(const Run& run, size_t stopped_in, const SegmentImage& image,
+                                      Lsn stop) const {
+  Aftermath after;
+  for (size_t i = stopped_in; i < run.segments.size(); ++i) {
+    std::optional<SegmentImage> loaded;
+    if (i > stopped_in) {
+      TAILRACE_ASSIGN_OR_RETURN(
+          loaded, SegmentImage::Load(fs_, run.segments[i].path, run.segments[i].header));
+    }
+    const SegmentImage& current = loaded ? *loaded : image;
+    const Lsn from = loaded ? current.base() : stop;
+    Lsn torn_end = from;
+    current.Resynchronise(from, [&](const FrameHeader& header) {
+      const Lsn at{header.position};
+      after.mark = std::max(after.mark, Lsn{header.mark});
+      if (at > stop && !after.next_header) after.next_header = at;
+      torn_end = std::max(torn_end, std::min(at + header.frame_bytes(), current.end()));
+    });
+    // A header torn in itself: its magic and position stand.
+    const ByteView rest = current.Bytes(from, current.end());
+    if (torn_end == from && rest.size() >= kFramePositionAt + 8 &&
+        LoadLittle<uint32_t>(rest.data() + kFrameMagicAt) == kFrameMagic &&
+        LoadLittle<uint64_t>(rest.data() + kFramePositionAt) == from.value) {
+      const uint64_t claimed_bytes =
+          FrameBytes(LoadLittle<uint32_t>(rest.data() + kFramePayloadBytesAt));
+      torn_end = from + std::min<uint64_t>(claimed_bytes, rest.size());
+    }
+    if (torn_end == from) continue;
+    after.torn.push_back(TornPiece{.path = current.path(),
+                                   .copy_path = current.path() + std::string(kTornSuffix),
+                                   .bytes = std::string(current.Bytes(from, torn_end))});
+  }
+  return after;
+}
+
+Status Planner::JudgeStopOf(const Run& run, size_t stopped_in, const WalkEnd& walk,
+                            std::optional<Lsn> bound, RunFound& found) {
+  const SegmentImage& image = found.segments.back().image;
+  const Lsn stop = walk.at;
+  TAILRACE_ASSIGN_OR_RETURN(Aftermath after, LookBeyond(run, stopped_in, image, stop));
+  const StopFacts facts{.superseded = bound.has_value(),
+                        .at_old_end = bound == stop,
+                        .marked = after.mark > stop,
+                        .known_durable = known_durable_ > stop,
+                        .at_start = stop.value == image.header().epoch_start,
+                        .bytes_follow = !after.torn.empty()};
+  const StopRow& row = JudgeStop(facts);
+  switch (row.decision) {
+    case StopDecision::kEnd:
+      break;
+    case StopDecision::kStillborn:
+      found.stillborn = true;
+      break;
+    case StopDecision::kCut:
+      for (const TornPiece& piece : after.torn) plan_.torn_bytes += piece.bytes.size();
+      plan_.torn = std::move(after.torn);
+      break;
+    case StopDecision::kRefuse: {
+      const Lsn durable = std::max(
+          {after.mark, bound.value_or(Lsn{0}), facts.known_durable ? known_durable_ : Lsn{0}});
+      return Corruption(image.path() + ": offset " + std::to_string(image.OffsetOf(stop)) + ", " +
+                        Range(stop, after.next_header.value_or(durable)) + ": " +
+                        std::string(FrameProblemName(walk.problem)) + ", but " +
+                        std::string(row.reason) + " (up to " + std::to_string(durable.value) + ")");
+    }
+  }
+  return Status::Ok();
+}
+
+void Planner::MakeStale(const Run& run) {
+  for (const SegmentCandidate& segment : run.segments) {
+    plan_.stale.push_back({segment.path, segment.header.segment_bytes});
+  }
+}
+
+Status Planner::Conclude() {
+  if (found_.empty()) {
+    if (!start_.may_create || known_durable_ > Lsn{0}) {
+      return Corruption(directory_ + ": " + Range(Lsn{0}, known_durable_) +
+                        " are missing: there is no journal here");
+    }
+    PruneTornCopies();
+    return Status::Ok();
+  }
+  const RunFound& last = found_.front();
+  plan_.end = last.end;
+  plan_.old_epoch = last.segments.front().image.header().epoch;
+  plan_.clean_close = last.closed;
+  CollectUnproven(last);
+  for (size_t i = found_.size(); i-- > 0;) {
+    RunFound& found = found_[i];
+    if (found.epoch_frame && found.begin > start_.from) {
+      plan_.epochs.push_back(EpochStart{.epoch = found.segments.front().image.header().epoch,
+                                        .old_end = found.epoch_frame->old_end,
+                                        .new_start = found.begin,
+                                        .clean = found.epoch_frame->clean});
+    }
+    plan_.frames += found.frames;
+    for (RecoveredSegment& segment : found.segments) {
+      if (segment.proven_end > segment.image.base()) {
+        plan_.segments.push_back(std::move(segment));
+      } else {
+        // Made ready and never written to.
+        plan_.stale.push_back({segment.image.path(), segment.image.header().segment_bytes});
+      }
+    }
+  }
+  PruneTornCopies();
+  return Status::Ok();
+}
+
+// What was read of the last epoch beyond every mark may be in the page cache only: a sync that
+// failed before the restart leaves pages there that look clean and were never written.
+void Planner::CollectUnproven(const RunFound& last) {
+  const Lsn proven = std::max(last.mark, known_durable_);
+  for (const RecoveredSegment& segment : last.segments) {
+    const Lsn from = std::max(proven, segment.image.base());
+    if (from >= segment.proven_end) continue;
+    plan_.unproven.push_back(UnprovenPiece{.path = segment.image.path(),
+                                           .offset = segment.image.OffsetOf(from),
+                                           .bytes = segment.image.Bytes(from, segment.proven_end)});
+  }
+}
+
+void Planner::PruneTornCopies() {
+  size_t kept = torn_copies_.size() + plan_.torn.size();
+  for (const std::string& path : torn_copies_) {
+    if (kept <= kTornCopiesMax) break;
+    plan_.removals.push_back(path);
+    --kept;
+  }
+}
+
+}  // namespace
+
+Result<RecoveryPlan> PlanRecovery(FileSystem& fs, const std::string& directory,
+                                  const JournalStart& start) {
+  return Planner(fs, directory, start).Plan();
+}
+
+Status ApplyRecovery(FileSystem& fs, const std::string& directory, const RecoveryPlan& plan) {
+  for (const TornPiece& piece : plan.torn) {
+    TAILRACE_RETURN_IF_ERROR(ReplaceFile(fs, piece.copy_path, piece.bytes));
+  }
+  for (const UnprovenPiece& piece : plan.unproven) {
+    TAILRACE_ASSIGN_OR_RETURN(auto file, fs.Open(piece.path, OpenMode::kReadWrite));
+    TAILRACE_RETURN_IF_ERROR(file->Write(piece.offset, piece.bytes));
+    TAILRACE_RETURN_IF_ERROR(file->Sync());
+  }
+  for (const std::string& path : plan.removals) {
+    const Status status = fs.Remove(path);
+    if (!status.ok() && status.code() != StatusCode::kNotFound) return status;
+  }
+  return fs.SyncDirectory(directory);
+}
+
+}  // namespace tailrace::wal
