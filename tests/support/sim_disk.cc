@@ -450,14 +450,18 @@ void SimDisk::CollectGarbage(const std::function<bool(InodeId)>& is_open) {
     }
   }
   for (const Cow<Unit>& unit : pending_) {
+    if (!unit->IsOfNames()) continue;
     reachable.insert(reachable.end(), {unit->inode, unit->directory, unit->target_directory});
   }
   std::sort(reachable.begin(), reachable.end());
+  const auto is_garbage = [&](InodeId inode) {
+    return !std::binary_search(reachable.begin(), reachable.end(), inode) && !is_open(inode);
+  };
+  std::erase_if(pending_, [&](const Cow<Unit>& unit) {
+    return !unit->IsOfNames() && is_garbage(unit->inode);
+  });
   for (Image* image : {&durable_, &current_}) {
-    std::erase_if(*image, [&](const auto& node) {
-      return !std::binary_search(reachable.begin(), reachable.end(), node.first) &&
-             !is_open(node.first);
-    });
+    std::erase_if(*image, [&](const auto& node) { return is_garbage(node.first); });
   }
 }
 

@@ -41,7 +41,7 @@ enum class InodeId : uint32_t {};
 
 struct SimDiskOptions {
   // Paths of directories whose names, and those below, change in order.
-  std::vector<std::string> ordered_directories;
+  std::vector<std::string> ordered_directories = {};
 };
 
 // Which pending units a power cut keeps, and what stands where data was lost. ToString and Parse
@@ -115,6 +115,9 @@ class SimDisk {
 
   // Makes everything durable.
   void SyncAll();
+
+  // Files and directories that it remembers, those without a name included.
+  uint64_t inodes() const { return current_.size(); }
 
   // --- Primitives for SimFs. Arguments must be what they say: a breach stops the process. ---
 

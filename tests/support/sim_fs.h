@@ -67,9 +67,9 @@ struct SimOperation {
 // Makes calls fail. Counts the calls that match it from its injection on. A mapped write is a store
 // into memory and cannot fail; it is never counted.
 struct SimFault {
-  std::optional<SimCall> call;  // None: every call.
+  std::optional<SimCall> call = std::nullopt;  // None: every call.
   bool mutating_only = false;
-  std::string path_part;  // The path must contain it.
+  std::string path_part = {};  // The path must contain it.
   uint64_t nth = 1;
   bool for_ever = false;  // From the n-th on, else only that one.
   Status status = IoError("injected");
@@ -86,7 +86,7 @@ enum class CrashMoment {
 inline constexpr uint64_t kUnlimitedBytes = 1ull << 50;
 
 struct SimFsOptions {
-  SimDiskOptions disk;
+  SimDiskOptions disk = {};
 
   // Size of the disk: a write beyond it gets kNoSpace after filling it. Files count with their
   // sizes in whole blocks.
