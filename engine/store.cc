@@ -267,9 +267,7 @@ Result<ItemPage> StoreImpl::Query(const std::string& table, const QueryRequest& 
               .items_max = request.items_max,
               .bytes_max = request.bytes_max};
   TAILRACE_ASSIGN_OR_RETURN(range.keys,
-                            request.sort
-                                ? SortRange(found->keys, request.partition, *request.sort)
-                                : PartitionRange(found->keys, request.partition));
+                            SortRange(found->keys, request.partition, request.sort));
   if (request.start_after) {
     TAILRACE_ASSIGN_OR_RETURN(std::string key, EncodeKey(found->keys, *request.start_after));
     if (request.forward) {

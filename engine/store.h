@@ -101,7 +101,7 @@ struct WriteResult {
 
 struct QueryRequest {
   Value partition;                                   // The partition key's value.
-  std::optional<SortCondition> sort = std::nullopt;  // Absent: the whole partition.
+  SortCondition sort = {};                         // kAny: the whole partition.
   bool forward = true;                               // False: from the highest sort key down.
   uint32_t items_max = 1000;
   uint64_t bytes_max = 1 << 20;                    // Of item sizes; at least one item is returned.

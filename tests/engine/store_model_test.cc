@@ -1,0 +1,379 @@
+// Random operations against a plain in-memory model, on a simulated disk: reopening, killed processes,
+// power cuts and clock steps in between; then state = model and fold(stream) = table.
+//
+// One thread, so the model knows exactly what the store must hold. A power cut takes nothing back in kSync.
+#include <map>
+#include <set>
+
+#include "engine/store.h"
+#include "tests/engine/store_fixture.h"
+#include "tests/support/random.h"
+#include "tests/support/seed.h"
+#include "tests/support/sim_fs.h"
+
+namespace tailrace::test {
+namespace {
+
+constexpr char kDirectory[] = "/store";
+
+// A change that a stream must show.
+struct ExpectedRecord {
+  SequenceNumber sequence;
+  ChangeKind kind;
+  Item keys;
+  std::optional<Item> new_image;
+  std::optional<Item> old_image;
+};
+
+struct ModelStream {
+  ViewType view{};
+  bool enabled = true;
+  std::vector<ExpectedRecord> records;  // Not expired ones, by sequence number.
+  std::vector<uint64_t> ages;           // Of the records.
+  std::map<std::string, Item> items_before;  // The table when it was enabled.
+};
+
+struct ModelTable {
+  std::map<std::string, Item> items;  // By the key's text.
+  std::optional<StreamId> stream;
+};
+
+std::string KeyText(const Item& item) {
+  return *item.GetString("user") + "/" + item.GetNumber("at")->ToString();
+}
+
+class StoreModelTest : public ::testing::TestWithParam<Durability> {
+ protected:
+  StoreModelTest()
+      : random_(MixSeed(TestSeed(), static_cast<uint64_t>(GetParam()))),
+        fs_(SimFsOptions{.disk = {.ordered_directories = {std::string(kDirectory) + "/items"}}}) {}
+
+  void Open() {
+    StoreOptions options = SmallOptions(clock_, GetParam());
+    options.fs = &fs_;
+    options.journal_segment_bytes = 64 << 10 << random_.Below(3);
+    options.generation_bytes_max = 4 << 10 << random_.Below(6);
+    options.journal_bytes_max = 1 << 20;
+    options.shard_segment_bytes_max = 8 << 10 << random_.Below(3);
+    options.shards_per_stream = static_cast<uint32_t>(random_.Between(1, 5));
+    options.block_cache_bytes = 1 << 20;
+    auto store = Store::Open(kDirectory, options);
+    ASSERT_OK(store);
+    store_ = std::move(*store);
+  }
+
+  // Ends the run in one of the ways there are, and opens the store again.
+  void Reopen() {
+    switch (random_.Below(3)) {
+      case 0:
+        ASSERT_OK(store_->Close());
+        store_.reset();
+        break;
+      case 1:
+        fs_.KillProcess();
+        store_.reset();
+        break;
+      default:
+        if (GetParam() == Durability::kBuffered) {
+          fs_.KillProcess();
+        } else {
+          fs_.CutPower({.keep = CrashChoice::Keep::kRandomPieces,
+                        .argument = random_.Next(),
+                        .fill = static_cast<CrashChoice::Fill>(random_.Below(3))});
+        }
+        store_.reset();
+        break;
+    }
+    Open();
+  }
+
+  Item RandomKey() {
+    return Item{{"user", Value::S("user" + std::to_string(random_.Below(4)))},
+                {"at", Value::N(random_.Below(25))}};
+  }
+  Item RandomItem() {
+    Item item = RandomKey();
+    item.Set("value", Value::N(random_.Below(3)));
+    if (random_.OneIn(3)) item.Set("text", Value::S(std::string(random_.Below(300), 'x')));
+    return item;
+  }
+
+  const std::string& RandomTable() { return names_[random_.Below(names_.size())]; }
+
+  void Expect(ModelTable& table, const WriteResult& result, const Item& keys,
+              std::optional<Item> old_item, std::optional<Item> new_item) {
+    if (old_item == new_item) {
+      ASSERT_EQ(result.outcome, WriteOutcome::kUnchanged);
+      return;
+    }
+    ASSERT_EQ(result.outcome, WriteOutcome::kApplied);
+    ASSERT_LT(last_sequence_, result.sequence);
+    last_sequence_ = result.sequence;
+    if (new_item) {
+      table.items[KeyText(keys)] = *new_item;
+    } else {
+      table.items.erase(KeyText(keys));
+    }
+    if (!table.stream) return;
+    ModelStream& stream = streams_.at(*table.stream);
+    const ChangeKind kind = !old_item   ? ChangeKind::kInsert
+                            : !new_item ? ChangeKind::kRemove
+                                        : ChangeKind::kModify;
+    const bool shows_new =
+        stream.view == ViewType::kNewImage || stream.view == ViewType::kNewAndOldImages;
+    const bool shows_old =
+        stream.view == ViewType::kOldImage || stream.view == ViewType::kNewAndOldImages;
+    stream.records.push_back({result.sequence, kind, keys, shows_new ? new_item : std::nullopt,
+                              shows_old ? old_item : std::nullopt});
+    stream.ages.push_back(store_->Stats()->age_ms);
+  }
+
+  void Write() {
+    const std::string& name = RandomTable();
+    const auto found = tables_.find(name);
+    const Item item = RandomItem();
+    const Item key = KeyOfItem(kScoreKeys, item);
+    if (found == tables_.end()) {
+      ASSERT_EQ(store_->Put(name, item).status().code(), StatusCode::kNotFound);
+      return;
+    }
+    ModelTable& table = found->second;
+    const auto before = table.items.find(KeyText(key));
+    const std::optional<Item> old_item =
+        before == table.items.end() ? std::nullopt : std::optional<Item>(before->second);
+    switch (random_.Below(4)) {
+      case 0: {
+        const bool allow = random_.OneIn(2);
+        auto result = store_->Put(name, item, {.condition = [&](const Item* now) {
+                                    EXPECT_EQ(now == nullptr, !old_item.has_value());
+                                    return allow;
+                                  }});
+        ASSERT_OK(result);
+        if (!allow) {
+          ASSERT_EQ(result->outcome, WriteOutcome::kRejected);
+          return;
+        }
+        return Expect(table, *result, key, old_item, item);
+      }
+      case 1: {
+        auto result = store_->Delete(name, key, {.return_items = ReturnItems::kOld});
+        ASSERT_OK(result);
+        ASSERT_EQ(result->old_item, old_item);
+        return Expect(table, *result, key, old_item, std::nullopt);
+      }
+      case 2: {
+        std::optional<Item> new_item = old_item ? old_item : std::optional<Item>(key);
+        new_item->Set("touched", Value::N(random_.Below(2)));
+        auto result = store_->Update(name, key, [&](std::optional<Item>& now) {
+          now = new_item;
+          return Status::Ok();
+        });
+        ASSERT_OK(result);
+        return Expect(table, *result, key, old_item, new_item);
+      }
+      default: {
+        auto result = store_->Put(name, item);
+        ASSERT_OK(result);
+        return Expect(table, *result, key, old_item, item);
+      }
+    }
+  }
+
+  void Toggle() {
+    const std::string& name = RandomTable();
+    const auto found = tables_.find(name);
+    if (found == tables_.end()) {
+      std::optional<ViewType> view;
+      if (random_.OneIn(2)) view = RandomView();
+      auto made = store_->CreateTable({.name = name, .keys = kScoreKeys, .stream = view});
+      ASSERT_OK(made);
+      ModelTable& table = tables_[name];
+      if (view) Enabled(table, *made->latest_stream, *view);
+      return;
+    }
+    ModelTable& table = found->second;
+    if (random_.OneIn(5)) {
+      ASSERT_OK(store_->DropTable(name));
+      if (table.stream) streams_.at(*table.stream).enabled = false;
+      tables_.erase(found);
+    } else if (table.stream) {
+      ASSERT_OK(store_->DisableStream(name));
+      streams_.at(*table.stream).enabled = false;
+      table.stream.reset();
+    } else {
+      const ViewType view = RandomView();
+      auto enabled = store_->EnableStream(name, view);
+      ASSERT_OK(enabled);
+      Enabled(table, enabled->id, view);
+    }
+  }
+
+  ViewType RandomView() { return static_cast<ViewType>(random_.Between(1, 4)); }
+
+  void Enabled(ModelTable& table, StreamId stream, ViewType view) {
+    ASSERT_FALSE(streams_.contains(stream)) << "a stream's id is never used again";
+    table.stream = stream;
+    streams_[stream] = {.view = view, .enabled = true, .records = {}, .ages = {},
+                        .items_before = table.items};
+  }
+
+  void StepClock() {
+    switch (random_.Below(4)) {
+      case 0: clock_.JumpWall(static_cast<int64_t>(random_.Below(100 * 3600'000))); break;
+      case 1: clock_.JumpWall(-static_cast<int64_t>(random_.Below(100 * 3600'000))); break;
+      default: clock_.Advance(random_.Below(8 * 3600'000)); break;
+    }
+    ASSERT_OK(store_->RunMaintenance());
+    const uint64_t age = store_->Stats()->age_ms;
+    for (auto& [id, stream] : streams_) {
+      size_t expired = 0;
+      while (expired < stream.ages.size() && age - stream.ages[expired] >= kRetentionMs) ++expired;
+      if (expired > 0) stream.items_before.clear();
+      if (expired > 0) expired_.insert(id);
+      stream.ages.erase(stream.ages.begin(), stream.ages.begin() + static_cast<long>(expired));
+      stream.records.erase(stream.records.begin(),
+                           stream.records.begin() + static_cast<long>(expired));
+    }
+  }
+
+  void VerifyTables() {
+    std::set<std::string> names;
+    for (const TableInfo& info : *store_->ListTables()) names.insert(info.name);
+    ASSERT_EQ(names.size(), tables_.size());
+    for (const auto& [name, table] : tables_) {
+      std::map<std::string, Item> found;
+      for (const Item& item : ReadTable(*store_, name, 7)) {
+        ASSERT_TRUE(found.emplace(KeyText(item), item).second) << "scanned twice";
+      }
+      ASSERT_EQ(found, table.items) << name;
+      const Item key = RandomKey();
+      const auto expected = table.items.find(KeyText(key));
+      const auto got = store_->Get(name, key);
+      ASSERT_OK(got);
+      ASSERT_EQ(got->has_value(), expected != table.items.end());
+      VerifyQuery(name, table);
+    }
+  }
+
+  void VerifyQuery(const std::string& name, const ModelTable& table) {
+    const std::string user = "user" + std::to_string(random_.Below(4));
+    const uint64_t low = random_.Below(25);
+    std::map<uint64_t, Item> expected;
+    for (const auto& [text, item] : table.items) {
+      const uint64_t at = std::stoull(item.GetNumber("at")->ToString());
+      if (*item.GetString("user") == user && at >= low) expected[at] = item;
+    }
+    QueryRequest request{.partition = Value::S(user),
+                         .sort = {SortCondition::Kind::kGreaterOrEqual, Value::N(low)},
+                         .forward = random_.OneIn(2),
+                         .items_max = 4};
+    std::vector<Item> found;
+    while (true) {
+      auto page = store_->Query(name, request);
+      ASSERT_OK(page);
+      for (Item& item : page->items) found.push_back(std::move(item));
+      if (!page->last_key) break;
+      request.start_after = page->last_key;
+    }
+    if (!request.forward) std::reverse(found.begin(), found.end());
+    ASSERT_EQ(found.size(), expected.size());
+    size_t i = 0;
+    for (const auto& [at, item] : expected) ASSERT_EQ(found[i++], item);
+  }
+
+  void VerifyStreams() {
+    std::map<StreamId, StreamInfo> infos;
+    for (StreamInfo& info : *store_->ListStreams()) infos[info.id] = std::move(info);
+    for (const auto& [id, stream] : streams_) {
+      if (!infos.contains(id)) {
+        ASSERT_TRUE(!stream.enabled && stream.records.empty()) << "a stream went with records";
+        continue;
+      }
+      ASSERT_EQ(infos.at(id).enabled, stream.enabled);
+      std::vector<ChangeRecord> found = ReadStream(*store_, id);
+      std::sort(found.begin(), found.end(),
+                [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
+      ASSERT_EQ(found.size(), stream.records.size()) << "stream " << id.value;
+      for (size_t i = 0; i < found.size(); ++i) {
+        const ExpectedRecord& expected = stream.records[i];
+        ASSERT_EQ(found[i].sequence, expected.sequence);
+        ASSERT_EQ(found[i].kind, expected.kind);
+        ASSERT_EQ(found[i].keys, expected.keys);
+        ASSERT_EQ(found[i].new_image, expected.new_image);
+        ASSERT_EQ(found[i].old_image, expected.old_image);
+      }
+      VerifyFold(id, stream, found);
+    }
+  }
+
+  // The table as it was when the stream began, with the stream's changes, is the table.
+  void VerifyFold(StreamId id, const ModelStream& stream, const std::vector<ChangeRecord>& records) {
+    if (!stream.enabled || expired_.contains(id)) return;
+    if (stream.view != ViewType::kNewImage && stream.view != ViewType::kNewAndOldImages) return;
+    std::map<std::string, Item> folded = stream.items_before;
+    for (const ChangeRecord& record : records) {
+      if (record.kind == ChangeKind::kRemove) {
+        folded.erase(KeyText(record.keys));
+      } else {
+        folded[KeyText(record.keys)] = *record.new_image;
+      }
+    }
+    for (const auto& [name, table] : tables_) {
+      if (table.stream == id) {
+        ASSERT_EQ(folded, table.items);
+      }
+    }
+  }
+
+  static constexpr uint64_t kRetentionMs = 24 * 3600'000;
+
+  Random random_;
+  SimClock clock_;
+  SimFs fs_;
+  std::unique_ptr<Store> store_;
+  const std::vector<std::string> names_{"Alpha", "Beta", "Gamma"};
+  std::map<std::string, ModelTable> tables_;
+  std::map<StreamId, ModelStream> streams_;
+  std::set<StreamId> expired_;  // Streams that lost records to retention.
+  SequenceNumber last_sequence_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Durabilities, StoreModelTest,
+                         ::testing::Values(Durability::kSync, Durability::kBuffered),
+                         DurabilityName);
+
+TEST_P(StoreModelTest, RandomOperationsMatchTheModel) {
+  constexpr int kRounds = 60;
+  constexpr int kOperationsPerRound = 150;
+  Open();
+  if (HasFatalFailure()) return;
+  int operations = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    for (int i = 0; i < kOperationsPerRound; ++i) {
+      const uint64_t kind = random_.Below(100);
+      if (kind < 92) {
+        Write();
+      } else if (kind < 96) {
+        Toggle();
+      } else if (kind < 98) {
+        ASSERT_OK(store_->Checkpoint());
+      } else {
+        StepClock();
+      }
+      if (HasFatalFailure()) return;
+      ++operations;
+    }
+    VerifyTables();
+    VerifyStreams();
+    if (HasFatalFailure()) return;
+    Reopen();
+    if (HasFatalFailure()) return;
+    VerifyTables();
+    VerifyStreams();
+    if (HasFatalFailure()) return;
+  }
+  RecordProperty("operations", operations);
+}
+
+}  // namespace
+}  // namespace tailrace::test
