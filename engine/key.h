@@ -33,7 +33,7 @@ struct KeyAttribute {
 // Which attributes make up a table's key.
 struct KeySchema {
   KeyAttribute partition;
-  std::optional<KeyAttribute> sort;
+  std::optional<KeyAttribute> sort = std::nullopt;
 
   friend bool operator==(const KeySchema&, const KeySchema&) = default;
 };
