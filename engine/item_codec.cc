@@ -29,6 +29,8 @@ constexpr std::array<char, 10> kKinds = {Tag(2, WireType::kBytes),  Tag(3, WireT
                                          Tag(8, WireType::kBytes),  Tag(9, WireType::kBytes),
                                          Tag(10, WireType::kBytes), Tag(11, WireType::kBytes)};
 
+constexpr uint32_t kLastField = 11;
+
 // A field of one tag byte with `bytes` bytes of content.
 size_t FieldBytes(size_t bytes) { return 1 + VarintBytes(bytes) + bytes; }
 
@@ -252,16 +254,21 @@ class Reader {
     if (message.empty()) return Fail(message, "a value without a type");
     const char tag = message[0];
     const auto kind = std::find(kKinds.begin(), kKinds.end(), tag);
-    if (kind == kKinds.end()) {
-      status_ = Unsupported(Place(message, "a value of a type that this version does not know"));
-      return false;
-    }
+    if (kind == kKinds.end()) return UnknownKind(message);
     const auto type = static_cast<ValueType>(kind - kKinds.begin());
     if (type == ValueType::kBool || type == ValueType::kNull) return Flag(message, type, value);
     ByteView content;
     if (!Take(message, tag, content)) return false;
     if (!message.empty()) return Fail(message, "a value with more than one type");
     return Content(content, type, level, value);
+  }
+
+  // What a later version may add has a higher field number than any kind of today.
+  bool UnknownKind(ByteView message) {
+    const bool later = static_cast<uint8_t>(message[0]) >> 3 > kLastField;
+    if (!later) return Fail(message, "not a value's type");
+    status_ = Unsupported(Place(message, "a value of a type that this version does not know"));
+    return false;
   }
 
   bool Flag(ByteView message, ValueType type, Value& value) {
