@@ -54,7 +54,10 @@ class CheckTextTest(LintTestCase):
         self.assert_refused({"wal/log.h": "\n#pragma once\n"}, "wal/log.h:1: open the file")
 
     def test_source_without_header_and_purpose(self):
-        self.assert_refused({"tests/wal/log_test.cc": "int x;\n"}, "log_test.cc:1: open the file")
+        self.assert_refused({"tests/wal/all_test.cc": "int x;\n"}, "all_test.cc:1: open the file")
+
+    def test_test_of_a_header_needs_no_purpose(self):
+        self.assert_clean({"tests/wal/mutex_test.cc": "int x;\n"})
 
     def test_header_without_pragma_once(self):
         self.assert_refused({"wal/log.h": "// Purpose.\n"}, "wal/log.h:1: no #pragma once")

@@ -46,7 +46,7 @@ missing_packages() {
   done
 }
 
-# Installs what is missing of .ci/packages. Without apt (another system) it only says what is needed.
+# Installs what is missing of .ci/packages. Without apt (another system) it says what is needed.
 install_packages() {
   local -a missing
   if ! command -v apt-get > /dev/null || ! command -v dpkg-query > /dev/null; then
@@ -64,8 +64,8 @@ install_packages() {
   apt_get install -y --no-install-recommends "${missing[@]}"
 }
 
-# Runs a command with its output in build/logs/NAME.log, on a terminal here too. When it fails, shows
-# the end of the log.
+# Runs a command with its output in build/logs/NAME.log, on a terminal here too. When it fails,
+# shows the end of the log.
 logged() {
   local name=$1
   shift

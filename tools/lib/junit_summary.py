@@ -3,8 +3,9 @@
 
     tools/lib/junit_summary.py FILE [--counts]
 
-Prints the failed tests by name, the slowest ones, and every line of a test's output that begins with
-"figure:" (what the test counted or measured). With --counts prints just "PASSED FAILED SKIPPED".
+Prints the failed tests by name, the slowest ones, and every line of a test's output that begins
+with "figure:" (what the test counted or measured).
+With --counts prints just "PASSED FAILED SKIPPED".
 """
 
 import sys
