@@ -1,9 +1,11 @@
-// Fan-out: the thread that folds the journal into the shard logs, in journal order, up to what is safe.
+// Fan-out: the thread that folds the journal into the shard logs, in journal order, up to what is
+// safe.
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <map>
+#include <set>
 #include <thread>
 
 #include "shards/shard_set.h"
@@ -13,43 +15,54 @@
 
 namespace tailrace::shards {
 
+// Journal bytes folded before they are published: bounds what is buffered and how long a reader
+// waits when fan-out is behind.
+inline constexpr uint64_t kFanOutBatchBytesMax = 1 << 20;
+
 class FanOut {
  public:
-  // Borrows all three; they outlive this object. `on_failure` is called once, from the fan-out thread,
-  // when it stops for good (a shard log that cannot be written counts like the journal itself).
+  // Borrows all three; they outlive this object. `on_failure` is called once, from the fan-out
+  // thread, when it stops for good (a shard log that cannot be written counts like the journal
+  // itself).
   FanOut(const wal::Journal& journal, wal::Positions& positions, ShardSet& shards,
          std::function<void(const Status&)> on_failure);
   ~FanOut();  // Stops.
 
-  // Begins at positions.fanned_out().
+  // Begins at positions.fanned_out(), which is what `shards` has published. Call it once.
   void Start();
 
-  // Ends the thread after the batch under way. It may be called more than once.
+  // Ends the thread after the batch under way. It may be called more than once, by one thread.
   void Stop();
 
-  // Asks for the state of the shards at exactly `at`, which fan-out has not passed yet (the caller holds
-  // the commit gate exclusively and `at` is the journal's end).
+  // Asks for the state of the shards at exactly `at`, which fan-out has not passed yet (the caller
+  // holds the commit gate exclusively and `at` is the journal's end).
   void RequestCapture(Lsn at);
 
-  // Waits until fan-out has reached `at` and hands out the state captured there. Errors: the failure.
+  // Waits until fan-out has reached `at`, for which RequestCapture was called, and hands out the
+  // state captured there; all of it is published. Once for each request. Errors: the failure, which
+  // is kClosed when the thread was stopped before.
   Result<ShardSetState> TakeCapture(Lsn at);
 
  private:
   void Run();
   Status FoldUpTo(Lsn safe);
-  void CaptureIfRequested(Lsn at);
+  Status FoldBatch(Lsn end, Lsn& folded);
+  void HandOut(Lsn at);
+  void Fail(const Status& cause);
 
   const wal::Journal& journal_;
   wal::Positions& positions_;
   ShardSet& shards_;
   const std::function<void(const Status&)> on_failure_;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar captured_;
   std::map<Lsn, ShardSetState> captures_ TAILRACE_GUARDED_BY(mutex_);
-  std::map<Lsn, bool> requests_ TAILRACE_GUARDED_BY(mutex_);
+  std::set<Lsn> requests_ TAILRACE_GUARDED_BY(mutex_);
+  Lsn folded_ TAILRACE_GUARDED_BY(mutex_);  // Fan-out has passed, or is about to pass, up to here.
   Status failure_ TAILRACE_GUARDED_BY(mutex_);
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> interrupted_{false};  // A stop or a new request: the thread has to look.
   std::thread thread_;
 };
 

@@ -28,8 +28,8 @@ struct Record {
   std::optional<std::string> old_image;
 };
 
-// Where a reader stands. Survives restarts: it names no memory. Positions of another store, or beyond
-// what recovery could keep, are recognised by store and epoch.
+// Where a reader stands. Survives restarts: it names no memory. Positions of another store, or
+// beyond what recovery could keep, are recognised by store and epoch.
 struct Position {
   StoreId store;
   Epoch epoch;  // In which the position was taken.
@@ -62,12 +62,14 @@ struct Gap {
 struct Page {
   std::optional<Gap> gap;  // If set, what is missing before `records`; reading went on behind it.
   std::vector<Record> records;
-  Position next;               // Where to go on.
-  bool caught_up = false;      // Nothing more is there now: wait, or come back later.
-  bool end_of_shard = false;   // Nothing more will ever come: the shard is sealed and read to its end.
+  Position next;           // Where to go on.
+  bool caught_up = false;  // Nothing more is there now: wait, or come back later.
+  bool end_of_shard =
+      false;  // Nothing more will ever come: the shard is sealed and read to its end.
 };
 
-// Limits of a page; whichever is reached first ends it. At least one record is returned if there is one.
+// Limits of a page; whichever is reached first ends it. At least one record is returned if there is
+// one.
 struct PageLimits {
   uint64_t records_max = 1000;
   uint64_t bytes_max = 1 << 20;  // Of payloads.

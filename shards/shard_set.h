@@ -1,7 +1,7 @@
 // All streams and shards of a store with their logs: the fold over the journal that readers see.
 //
-// Directory layout and bytes: docs/log-format.md. One writer (fan-out, or recovery before it), any number
-// of readers.
+// Directory layout and bytes: docs/log-format.md. One writer (fan-out, or recovery before it), any
+// number of readers.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "shards/options.h"
 #include "shards/shard_reader.h"
 #include "shards/stream_catalogue.h"
 #include "wal/fs.h"
@@ -17,15 +18,6 @@
 #include "wal/mutex.h"
 
 namespace tailrace::shards {
-
-class ShardLog;
-
-struct ShardSetOptions {
-  uint64_t segment_bytes_max = 16ull << 20;    // A segment that reached this is closed.
-  uint64_t segment_age_ms_max = 4 * 3600'000;  // So is one whose first record is this much older.
-  uint64_t index_interval_bytes = 64 << 10;    // One sparse-index entry about every so many bytes.
-  uint64_t buffer_bytes_max = 1 << 20;         // Per shard, before its records are written to the file.
-};
 
 // The state of streams at a cut, as a checkpoint keeps it.
 struct ShardSetState {
@@ -35,10 +27,11 @@ struct ShardSetState {
 
 class ShardSet {
  public:
-  // Opens the logs below `directory` (made if need be) and brings them to exactly `state`: what lies
-  // beyond a shard's end is cut, directories of shards not in the state are removed (what recovery
-  // replays makes them again). A log shorter than its end, or whose chain at the end differs, is damaged:
-  // kCorruption naming shard, file and offset. `epochs` are the journal's jumps still on record.
+  // Opens the logs below `directory` (made if need be) and brings them to exactly `state`: what
+  // lies beyond a shard's end is cut, directories of shards not in the state are removed (what
+  // recovery replays makes them again). A log shorter than its end, or whose chain at the end
+  // differs, is damaged: kCorruption naming shard, file and offset. `epochs` are the journal's
+  // jumps still on record.
   static Result<std::unique_ptr<ShardSet>> Open(wal::FileSystem& fs, std::string directory,
                                                 StoreId store_id, Epoch epoch,
                                                 const ShardSetState& state,
@@ -48,13 +41,15 @@ class ShardSet {
 
   // ---- The writer: one thread at a time. ----
 
-  // Folds one journal frame (Commit, Catalogue, Trim; others pass) into catalogue and logs. A record whose
-  // stream is named in the change is routed by its partition hash and appended to the shard's log as the
-  // view type shows. Not visible to readers before Publish. Errors: kCorruption (the frame does not fit
-  // the state), kIoError, kNoSpace: after an error the set takes no more frames.
+  // Folds one journal frame (Commit, Catalogue, Trim; others pass) into catalogue and logs. A
+  // record whose stream is named in the change is routed by its partition hash and appended to the
+  // shard's log as the view type shows. Not visible to readers before Publish. Errors: kCorruption
+  // (the frame does not fit the state), kIoError, kNoSpace: after an error the set takes no more
+  // frames.
   Status Apply(const wal::Frame& frame);
 
-  // Writes what is buffered, makes all frames below `end` visible to readers and wakes those who wait.
+  // Writes what is buffered, makes all frames below `end` visible to readers and wakes those who
+  // wait.
   Status Publish(Lsn end);
 
   // Catalogue and log ends after the frames applied so far. In memory; no I/O.
@@ -72,26 +67,32 @@ class ShardSet {
   Lsn published() const;
 
   // A position in a shard. kAt/kAfter need `number` within the shard's range: kInvalidArgument
-  // otherwise; below the trim point it is still a position, and reading it reports the gap. kNotFound:
-  // no such stream or shard (a stream or shard that was trimmed away says so).
+  // otherwise; below the trim point it is still a position, and reading it reports the gap.
+  // kNotFound: no such stream or shard (a stream or shard that was trimmed away says so).
   Result<Position> Seek(StreamId stream, ShardId shard, StartAt start,
                         SequenceNumber number = {}) const;
 
-  // The next page from `position` on, up to the published end. Errors: kNotFound (shard unknown or gone),
-  // kInvalidArgument (a position of another store), kCorruption (file and offset), kIoError.
+  // The next page from `position` on, up to the published end. Errors: kNotFound (shard unknown or
+  // gone), kInvalidArgument (a position of another store), kCorruption (file and offset), kIoError.
   Result<Page> Read(const Position& position, const PageLimits& limits) const;
 
-  // Waits without using the CPU until Read(position) would show something (a record, a gap, the end of
-  // the shard), or `timeout_ms` ran out (false). kClosed after Close.
+  // Waits without using the CPU until Read(position) would show something (a record, a gap, the end
+  // of the shard), or `timeout_ms` ran out (false). kClosed after Close.
   Result<bool> Wait(const Position& position, uint64_t timeout_ms) const;
 
-  // The Trim frame that retention asks for at this store age: for each shard the first record younger
-  // than its stream's retention. No entry where nothing moves.
+  // The same for several shards at once: until any of them would show something. One sleep, no
+  // polling.
+  Result<bool> WaitAny(const std::vector<Position>& positions, uint64_t timeout_ms) const;
+
+  // The Trim frame that retention asks for at this store age: for each shard the first record
+  // younger than its stream's retention. No entry where nothing moves.
   Result<frames::Trim> PlanTrim(uint64_t age_ms) const;
 
-  // Removes segments wholly below their shard's trim point and the directories of shards that left the
-  // catalogue. Call it once the Trim frames are durable. Bytes freed.
-  Result<uint64_t> RemoveTrimmed();
+  // Removes what the newest durable checkpoint no longer needs: segments wholly below the trim
+  // points in `durable` (the state captured for that checkpoint), and the directories of shards
+  // that left the catalogue before it. Recovery from that checkpoint then misses nothing. Bytes
+  // freed.
+  Result<uint64_t> RemoveTrimmed(const ShardSetState& durable);
 
   // Bytes and records kept, for `stat`.
   struct ShardStat {

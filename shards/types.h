@@ -66,4 +66,7 @@ inline constexpr wal::FrameType kCatalogueFrame{17};  // frames::Catalogue
 inline constexpr wal::FrameType kTrimFrame{18};       // frames::Trim
 inline constexpr wal::FrameType kClockFrame{19};      // frames::Clock
 
+// The one frame type of the shard logs.
+inline constexpr wal::FrameType kRecordFrame{32};  // docs/shard-log-format.md
+
 }  // namespace tailrace::shards

@@ -101,6 +101,21 @@ Result<Lsn> Positions::WaitSafeBeyond(Lsn beyond) {
   return Lsn{safe_.load()};
 }
 
+Result<Lsn> Positions::WaitSafeBeyond(Lsn beyond, const std::atomic<bool>& interrupted) {
+  MutexLock lock(mutex_);
+  while (safe_.load() <= beyond.value && !interrupted.load()) {
+    if (!failure_.ok()) return failure_;
+    moved_.Wait(mutex_);
+  }
+  return Lsn{safe_.load()};
+}
+
+void Positions::Interrupt() {
+  // Under the mutex, so that it falls into no gap between a look and a wait.
+  MutexLock lock(mutex_);
+  moved_.NotifyAll();
+}
+
 void Positions::Fail(const Status& cause) {
   MutexLock lock(mutex_);
   if (failure_.ok()) failure_ = cause;

@@ -58,8 +58,14 @@ class Positions {
   Status WaitDurable(Lsn end);
   Status WaitFannedOut(Lsn end);
 
-  // Waits until safe > `beyond`, then returns safe; or the failure; kClosed after Stop.
+  // Waits until safe > `beyond`, then returns safe; or the failure.
   Result<Lsn> WaitSafeBeyond(Lsn beyond);
+
+  // As WaitSafeBeyond, but also returns safe, as it is, once `interrupted` is set (see Interrupt).
+  Result<Lsn> WaitSafeBeyond(Lsn beyond, const std::atomic<bool>& interrupted);
+
+  // Makes those who wait look at their `interrupted` again: set it before.
+  void Interrupt();
 
   // Ends every wait, now and later, with `cause` (the first one given stays). Positions reached stay.
   void Fail(const Status& cause);

@@ -1,0 +1,134 @@
+#include "shards/fan_out.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "wal/check.h"
+
+namespace tailrace::shards {
+
+FanOut::FanOut(const wal::Journal& journal, wal::Positions& positions, ShardSet& shards,
+               std::function<void(const Status&)> on_failure)
+    : journal_(journal),
+      positions_(positions),
+      shards_(shards),
+      on_failure_(std::move(on_failure)) {}
+
+FanOut::~FanOut() { Stop(); }
+
+void FanOut::Start() {
+  TAILRACE_CHECK(!thread_.joinable() && !stopping_, "fan-out is started once");
+  {
+    MutexLock lock(mutex_);
+    folded_ = positions_.fanned_out();
+  }
+  thread_ = std::thread([this] { Run(); });
+}
+
+void FanOut::Stop() {
+  stopping_ = true;
+  interrupted_ = true;
+  positions_.Interrupt();
+  if (thread_.joinable()) thread_.join();
+  Fail(Closed("fan-out was stopped"));
+}
+
+void FanOut::RequestCapture(Lsn at) {
+  {
+    MutexLock lock(mutex_);
+    TAILRACE_CHECK(at >= folded_ || !failure_.ok(), "fan-out has passed the position");
+    requests_.insert(at);
+  }
+  interrupted_ = true;
+  positions_.Interrupt();
+}
+
+Result<ShardSetState> FanOut::TakeCapture(Lsn at) {
+  MutexLock lock(mutex_);
+  while (true) {
+    const auto found = captures_.find(at);
+    if (found != captures_.end()) {
+      ShardSetState state = std::move(found->second);
+      captures_.erase(found);
+      return state;
+    }
+    if (!failure_.ok()) return failure_;
+    captured_.Wait(mutex_);
+  }
+}
+
+void FanOut::Run() {
+  while (!stopping_) {
+    const auto safe = positions_.WaitSafeBeyond(positions_.fanned_out(), interrupted_);
+    // A failure elsewhere (the journal's) has its own reporter; nothing more becomes safe.
+    if (!safe.ok()) return Fail(safe.status());
+    interrupted_ = false;
+    const Status folded = FoldUpTo(*safe);
+    if (folded.ok()) continue;
+    Fail(folded);
+    on_failure_(folded);
+    return;
+  }
+}
+
+// Folds all frames below `safe`, in batches that end where a capture is asked for.
+Status FanOut::FoldUpTo(Lsn safe) {
+  Lsn folded = positions_.fanned_out();
+  while (!stopping_) {
+    Lsn end = safe;
+    bool capture = false;
+    {
+      // The bound is set under the lock: a request that comes later is for a position above it.
+      MutexLock lock(mutex_);
+      if (!requests_.empty() && *requests_.begin() <= safe) {
+        end = *requests_.begin();
+        capture = true;
+      }
+      folded_ = end;
+    }
+    while (folded < end && !stopping_) TAILRACE_RETURN_IF_ERROR(FoldBatch(end, folded));
+    if (stopping_) break;
+    if (!capture) return Status::Ok();
+    HandOut(end);
+  }
+  return Status::Ok();
+}
+
+// Folds frames from `folded` on, up to `end` or a batch's worth, and publishes them.
+Status FanOut::FoldBatch(Lsn end, Lsn& folded) {
+  const Lsn batch_start = folded;
+  while (folded < end && folded - batch_start < kFanOutBatchBytesMax) {
+    const auto frame = journal_.Read(folded);
+    // Padding, or the journal's own frames, may be all that is left.
+    if (frame.status().code() == StatusCode::kNotFound) {
+      folded = end;
+      break;
+    }
+    TAILRACE_RETURN_IF_ERROR(frame.status());
+    if (frame->lsn >= end) {
+      folded = end;
+      break;
+    }
+    TAILRACE_RETURN_IF_ERROR(shards_.Apply(*frame));
+    folded = frame->end;
+  }
+  TAILRACE_RETURN_IF_ERROR(shards_.Publish(folded));
+  positions_.AdvanceFannedOut(folded);
+  return Status::Ok();
+}
+
+void FanOut::HandOut(Lsn at) {
+  ShardSetState state = shards_.Capture();
+  MutexLock lock(mutex_);
+  requests_.erase(at);
+  captures_.insert_or_assign(at, std::move(state));
+  captured_.NotifyAll();
+}
+
+void FanOut::Fail(const Status& cause) {
+  MutexLock lock(mutex_);
+  if (failure_.ok()) failure_ = cause;
+  captured_.NotifyAll();
+}
+
+}  // namespace tailrace::shards

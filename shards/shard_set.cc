@@ -1,0 +1,618 @@
+#include "shards/shard_set.h"
+
+#include <algorithm>
+#include <atomic>
+#include <set>
+#include <unordered_map>
+
+#include "shards/commit.h"
+#include "shards/open_files.h"
+#include "shards/shard_header.h"
+#include "shards/shard_log.h"
+#include "wal/check.h"
+
+namespace tailrace::shards {
+namespace {
+
+using LogPointer = std::shared_ptr<ShardLog>;  // Owned by the set, and by reads under way.
+
+struct ShardKey {
+  StreamId stream;
+  ShardId shard;
+  friend auto operator<=>(const ShardKey&, const ShardKey&) = default;
+};
+
+std::string Named(const ShardKey& key) {
+  return "shard " + std::to_string(key.shard.value) + " of stream " +
+         std::to_string(key.stream.value);
+}
+
+bool ShowsNewImage(ViewType view) {
+  return view == ViewType::kNewImage || view == ViewType::kNewAndOldImages;
+}
+
+bool ShowsOldImage(ViewType view) {
+  return view == ViewType::kOldImage || view == ViewType::kNewAndOldImages;
+}
+
+// Removes a shard's directory with all files in it. What is already gone is no error.
+Result<uint64_t> RemoveShardDirectory(OpenFiles& files, const std::string& path) {
+  wal::FileSystem& fs = files.fs();
+  uint64_t bytes = 0;
+  const auto entries = fs.List(path);
+  if (entries.status().code() == StatusCode::kNotFound) return bytes;
+  TAILRACE_RETURN_IF_ERROR(entries.status());
+  for (const wal::DirectoryEntry& entry : *entries) {
+    const std::string file_path = wal::JoinPath(path, entry.name);
+    const auto file = fs.Open(file_path, wal::OpenMode::kRead);
+    if (file.ok()) bytes += (*file)->SizeBytes().ok() ? *(*file)->SizeBytes() : 0;
+    files.Forget(file_path);
+    TAILRACE_RETURN_IF_ERROR(fs.Remove(file_path));
+  }
+  files.Forget(path);
+  TAILRACE_RETURN_IF_ERROR(fs.RemoveDirectory(path));
+  return bytes;
+}
+
+}  // namespace
+
+struct ShardSet::State {
+  State(wal::FileSystem& fs, std::string directory_path, StoreId store, Epoch current_epoch,
+        const ShardSetOptions& set_options)
+      : options(set_options),
+        directory(std::move(directory_path)),
+        store_id(store),
+        epoch(current_epoch),
+        files(fs, set_options.open_files_max) {}
+
+  const ShardSetOptions options;
+  const std::string directory;
+  const StoreId store_id;
+  const Epoch epoch;
+  OpenFiles files;
+
+  // Jumps of the journal that may have taken back what readers had seen, oldest first. Constant
+  // after Open, and kept in checkpoints.
+  std::vector<wal::EpochStart> jumps;
+
+  // ---- The writer's own. ----
+  StreamCatalogue applied;
+  std::unordered_map<uint64_t, LogPointer> writer_logs;  // By shard id: all in `applied`.
+  std::vector<LogPointer> touched;                       // To be published; may repeat.
+  std::vector<LogPointer> left;                          // Left the catalogue; to be published.
+  bool catalogue_changed = false;
+  uint64_t buffered_bytes = 0;  // At most; counted anew when everything is written.
+  Lsn applied_end;
+  Status failure;
+
+  // ---- Shared. ----
+  std::atomic<uint64_t> published{0};
+  mutable SharedMutex mutex;
+  std::shared_ptr<const StreamCatalogue> catalogue TAILRACE_GUARDED_BY(mutex);
+  std::map<ShardKey, LogPointer> logs TAILRACE_GUARDED_BY(mutex);
+  std::map<ShardKey, std::string> gone_paths TAILRACE_GUARDED_BY(mutex);  // Still to be removed.
+  uint64_t shard_id_max TAILRACE_GUARDED_BY(mutex) = 0;  // Of all shards since the opening.
+  bool closed TAILRACE_GUARDED_BY(mutex) = false;
+
+  // Opening.
+  Status OpenLogs(const ShardSetState& state);
+  Status RemoveStrangers();
+  void MergeJumps(const frames::StreamCatalogueState& saved, std::vector<wal::EpochStart> found);
+
+  // Writing.
+  Status ApplyFrame(const wal::Frame& frame);
+  Status ApplyCommit(const wal::Frame& frame);
+  Status ApplyCatalogue(const wal::Frame& frame);
+  Status ApplyTrim(const wal::Frame& frame);
+  Status FollowCatalogue(const frames::CatalogueChange& change, Lsn lsn);
+  LogPointer MakeLog(const Stream& stream, const Shard& shard);
+  void AddLog(const Stream& stream, const Shard& shard);
+  Status SealLog(ShardId shard, Lsn lsn);
+  Status FlushTouched();
+  void PublishCatalogue() TAILRACE_REQUIRES(mutex);
+
+  // Reading.
+  Result<LogPointer> Find(const ShardKey& key) const;
+  Result<LogPointer> Find(const Position& position) const;
+  Position At(const ShardLog& log, SequenceNumber next) const;
+  std::optional<Gap> Loss(const Position& position) const;
+};
+
+ShardSet::ShardSet() = default;
+
+ShardSet::~ShardSet() {
+  if (state_) Close();
+}
+
+// ---------------------------------------------------------------------------------------- opening
+
+Result<std::unique_ptr<ShardSet>> ShardSet::Open(wal::FileSystem& fs, std::string directory,
+                                                 StoreId store_id, Epoch epoch,
+                                                 const ShardSetState& state,
+                                                 std::vector<wal::EpochStart> epochs,
+                                                 const ShardSetOptions& options) {
+  if (options.open_files_max == 0 || options.index_interval_bytes == 0) {
+    return InvalidArgument("open_files_max and index_interval_bytes must not be 0");
+  }
+  std::unique_ptr<ShardSet> set(new ShardSet);
+  set->state_ = std::make_unique<State>(fs, std::move(directory), store_id, epoch, options);
+  State& s = *set->state_;
+  TAILRACE_ASSIGN_OR_RETURN(s.applied, StreamCatalogue::FromProto(state.catalogue));
+  s.MergeJumps(state.catalogue, std::move(epochs));
+  TAILRACE_RETURN_IF_ERROR(s.files.MakeDirectory(s.directory));
+  // Everything is checked before anything is changed.
+  TAILRACE_RETURN_IF_ERROR(s.OpenLogs(state));
+  TAILRACE_RETURN_IF_ERROR(s.RemoveStrangers());
+  for (const auto& [id, log] : s.writer_logs) TAILRACE_RETURN_IF_ERROR(log->Cut());
+  WriterLock lock(s.mutex);
+  s.PublishCatalogue();
+  return set;
+}
+
+Status ShardSet::State::OpenLogs(const ShardSetState& state) {
+  std::map<uint64_t, const frames::ShardEnd*> ends;
+  for (const frames::ShardEnd& end : state.ends) {
+    if (applied.FindShard(StreamId{end.stream()}, ShardId{end.shard()}) == nullptr ||
+        end.ordinal() == 0 || !ends.emplace(end.shard(), &end).second) {
+      return Corruption("the saved state of shard " + std::to_string(end.shard()) +
+                        " fits no shard of the catalogue");
+    }
+  }
+  for (const auto& [stream_id, stream] : applied.streams()) {
+    for (const auto& [shard_id, shard] : stream.shards) {
+      const auto end = ends.find(shard_id.value);
+      if (end == ends.end()) {
+        writer_logs.emplace(shard_id.value, MakeLog(stream, shard));
+        continue;
+      }
+      TAILRACE_ASSIGN_OR_RETURN(
+          LogPointer log,
+          ShardLog::Open(files, options, ShardPath(directory, stream_id, shard_id),
+                         MakeShardHeader(store_id, stream, shard), *end->second,
+                         {.trimmed_below = shard.trimmed_below, .ending = shard.ending}));
+      writer_logs.emplace(shard_id.value, std::move(log));
+    }
+  }
+  return Status::Ok();
+}
+
+// Removes the directories of shards that had no record at the cut: what recovery replays makes them
+// again, and those that left the catalogue stay away.
+Status ShardSet::State::RemoveStrangers() {
+  TAILRACE_ASSIGN_OR_RETURN(const auto stream_entries, files.fs().List(directory));
+  for (const wal::DirectoryEntry& stream_entry : stream_entries) {
+    const auto stream = ParseStreamDirectoryName(stream_entry.name);
+    if (!stream || !stream_entry.is_directory) continue;
+    const std::string stream_path = wal::JoinPath(directory, stream_entry.name);
+    TAILRACE_ASSIGN_OR_RETURN(const auto shard_entries, files.fs().List(stream_path));
+    size_t left_over = shard_entries.size();
+    for (const wal::DirectoryEntry& shard_entry : shard_entries) {
+      const auto shard = ParseShardDirectoryName(shard_entry.name);
+      if (!shard || !shard_entry.is_directory) continue;
+      const auto log = writer_logs.find(shard->value);
+      if (log != writer_logs.end() && log->second->stream() == *stream && log->second->end()) {
+        continue;
+      }
+      TAILRACE_RETURN_IF_ERROR(
+          RemoveShardDirectory(files, wal::JoinPath(stream_path, shard_entry.name)).status());
+      --left_over;
+    }
+    if (left_over == 0 && applied.Find(*stream) == nullptr) {
+      TAILRACE_RETURN_IF_ERROR(files.fs().RemoveDirectory(stream_path));
+    }
+  }
+  return Status::Ok();
+}
+
+void ShardSet::State::MergeJumps(const frames::StreamCatalogueState& saved,
+                                 std::vector<wal::EpochStart> found) {
+  std::map<Epoch, wal::EpochStart> by_epoch;
+  for (const frames::EpochJump& jump : saved.jumps()) {
+    const Epoch at{jump.epoch()};
+    by_epoch[at] = wal::EpochStart{.epoch = at,
+                                   .old_end = Lsn{jump.old_end()},
+                                   .new_start = Lsn{jump.new_start()},
+                                   .clean = false};
+  }
+  for (const wal::EpochStart& jump : found) {
+    if (!jump.clean) by_epoch[jump.epoch] = jump;
+  }
+  for (const auto& [at, jump] : by_epoch) jumps.push_back(jump);
+}
+
+// ---------------------------------------------------------------------------------------- writing
+
+Status ShardSet::Apply(const wal::Frame& frame) {
+  State& s = *state_;
+  if (!s.failure.ok()) return s.failure;
+  TAILRACE_CHECK(frame.lsn >= s.applied_end, "frames are applied in journal order, once");
+  s.failure = s.ApplyFrame(frame);
+  s.applied_end = frame.end;
+  return s.failure;
+}
+
+Status ShardSet::State::ApplyFrame(const wal::Frame& frame) {
+  Status applied_frame;
+  if (frame.type == kCommitFrame) {
+    applied_frame = ApplyCommit(frame);
+  } else if (frame.type == kCatalogueFrame) {
+    applied_frame = ApplyCatalogue(frame);
+  } else if (frame.type == kTrimFrame) {
+    applied_frame = ApplyTrim(frame);
+  }
+  if (applied_frame.ok()) return applied_frame;
+  return applied_frame.WithContext("journal frame " + std::to_string(frame.lsn.value));
+}
+
+Status ShardSet::State::ApplyCommit(const wal::Frame& frame) {
+  TAILRACE_ASSIGN_OR_RETURN(const Commit commit, DecodeCommit(frame.payload));
+  for (size_t i = 0; i < commit.changes.size(); ++i) {
+    const Change& change = commit.changes[i];
+    if (change.stream.value == 0) continue;
+    const Stream* const stream = applied.Find(change.stream);
+    const Shard* const shard = applied.Route(change.stream, change.partition_hash());
+    if (shard == nullptr) {
+      return Corruption("a change goes to stream " + std::to_string(change.stream.value) +
+                        ", which has no open shard for it");
+    }
+    RecordView record;
+    record.sequence = SequenceNumber{frame.lsn.value + i};
+    record.age_ms = commit.age_ms;
+    record.wall_ms = commit.wall_ms;
+    record.kind = change.kind();
+    record.actor = change.actor;
+    record.change_index = static_cast<uint32_t>(i);
+    record.change_count = static_cast<uint32_t>(commit.changes.size());
+    record.key = change.key;
+    if (ShowsNewImage(stream->view)) record.new_image = change.new_image;
+    if (ShowsOldImage(stream->view)) record.old_image = change.old_image;
+    const LogPointer& log = writer_logs.at(shard->id.value);
+    const bool was_empty = log->buffered_bytes() == 0;
+    const uint64_t bytes_before = log->buffered_bytes();
+    TAILRACE_RETURN_IF_ERROR(log->Append(record, frame.epoch));
+    if (was_empty) touched.push_back(log);
+    if (log->buffered_bytes() > bytes_before)
+      buffered_bytes += log->buffered_bytes() - bytes_before;
+  }
+  return buffered_bytes < options.buffers_bytes_max ? Status::Ok() : FlushTouched();
+}
+
+Status ShardSet::State::ApplyCatalogue(const wal::Frame& frame) {
+  frames::Catalogue message;
+  if (!message.ParseFromArray(frame.payload.data(), static_cast<int>(frame.payload.size()))) {
+    return Corruption("catalogue frame: it is not a Protobuf message");
+  }
+  for (const frames::CatalogueChange& change : message.changes()) {
+    TAILRACE_RETURN_IF_ERROR(applied.Apply(change, frame.lsn, message.age_ms()));
+    TAILRACE_RETURN_IF_ERROR(FollowCatalogue(change, frame.lsn));
+  }
+  catalogue_changed = true;
+  return Status::Ok();
+}
+
+// Brings the logs to what `applied` says after `change`.
+Status ShardSet::State::FollowCatalogue(const frames::CatalogueChange& change, Lsn lsn) {
+  if (change.has_enable_stream()) {
+    const Stream& stream = *applied.Find(StreamId{change.enable_stream().id()});
+    for (const auto& [id, shard] : stream.shards) AddLog(stream, shard);
+  } else if (change.has_disable_stream()) {
+    const Stream& stream = *applied.Find(StreamId{change.disable_stream().stream()});
+    for (const auto& [id, shard] : stream.shards) {
+      if (shard.ending == SequenceNumber{lsn.value}) TAILRACE_RETURN_IF_ERROR(SealLog(id, lsn));
+    }
+  } else if (change.has_seal_and_open()) {
+    const Stream& stream = *applied.Find(StreamId{change.seal_and_open().stream()});
+    for (const uint64_t parent : change.seal_and_open().parents()) {
+      TAILRACE_RETURN_IF_ERROR(SealLog(ShardId{parent}, lsn));
+    }
+    for (const frames::ShardSpec& child : change.seal_and_open().children()) {
+      AddLog(stream, stream.shards.at(ShardId{child.id()}));
+    }
+  }
+  return Status::Ok();
+}
+
+Status ShardSet::State::ApplyTrim(const wal::Frame& frame) {
+  frames::Trim message;
+  if (!message.ParseFromArray(frame.payload.data(), static_cast<int>(frame.payload.size()))) {
+    return Corruption("trim frame: it is not a Protobuf message");
+  }
+  for (const frames::ShardTrim& trim : message.trims()) {
+    if (trim.below() > frame.lsn.value) {
+      return Corruption("trim frame: shard " + std::to_string(trim.shard()) +
+                        " is trimmed above the frame itself");
+    }
+  }
+  TAILRACE_RETURN_IF_ERROR(applied.Apply(message));
+  catalogue_changed = true;
+  for (const frames::ShardTrim& trim : message.trims()) {
+    const auto found = writer_logs.find(trim.shard());
+    if (found == writer_logs.end() || found->second->stream() != StreamId{trim.stream()}) continue;
+    if (applied.FindShard(StreamId{trim.stream()}, ShardId{trim.shard()}) == nullptr) {
+      left.push_back(found->second);
+      writer_logs.erase(found);
+      continue;
+    }
+    TAILRACE_RETURN_IF_ERROR(found->second->Trim(SequenceNumber{trim.below()}));
+    touched.push_back(found->second);
+  }
+  return Status::Ok();
+}
+
+LogPointer ShardSet::State::MakeLog(const Stream& stream, const Shard& shard) {
+  return std::make_shared<ShardLog>(
+      files, options, ShardPath(directory, stream.id, shard.id),
+      MakeShardHeader(store_id, stream, shard),
+      ShardLog::Limits{.trimmed_below = shard.trimmed_below, .ending = shard.ending});
+}
+
+void ShardSet::State::AddLog(const Stream& stream, const Shard& shard) {
+  const bool added = writer_logs.emplace(shard.id.value, MakeLog(stream, shard)).second;
+  TAILRACE_CHECK(added, "the catalogue refuses a shard id that is taken");
+}
+
+Status ShardSet::State::SealLog(ShardId shard, Lsn lsn) {
+  const LogPointer& log = writer_logs.at(shard.value);
+  touched.push_back(log);
+  return log->Seal(SequenceNumber{lsn.value});
+}
+
+Status ShardSet::State::FlushTouched() {
+  for (const LogPointer& log : touched) TAILRACE_RETURN_IF_ERROR(log->Flush());
+  buffered_bytes = 0;
+  return Status::Ok();
+}
+
+Status ShardSet::Publish(Lsn end) {
+  State& s = *state_;
+  if (!s.failure.ok()) return s.failure;
+  TAILRACE_CHECK(end.value >= s.published.load(), "the published position rises");
+  TAILRACE_CHECK(end >= s.applied_end, "all frames applied are published at once");
+  s.failure = s.FlushTouched();
+  if (!s.failure.ok()) return s.failure;
+  if (s.catalogue_changed) {
+    WriterLock lock(s.mutex);
+    s.PublishCatalogue();
+  }
+  s.catalogue_changed = false;
+  for (const LogPointer& log : s.touched) log->Publish();
+  s.touched.clear();
+  for (const LogPointer& log : s.left) log->MarkGone();
+  s.left.clear();
+  s.published.store(end.value, std::memory_order_release);
+  return Status::Ok();
+}
+
+void ShardSet::State::PublishCatalogue() {
+  for (const LogPointer& log : left) {
+    const ShardKey key{log->stream(), log->shard()};
+    gone_paths.emplace(key, log->path());
+    logs.erase(key);
+  }
+  for (const auto& [id, log] : writer_logs) {
+    const bool added = logs.try_emplace({log->stream(), log->shard()}, log).second;
+    if (added && closed) log->Close();
+    shard_id_max = std::max(shard_id_max, id);
+  }
+  catalogue = std::make_shared<const StreamCatalogue>(applied);
+}
+
+ShardSetState ShardSet::Capture() const {
+  const State& s = *state_;
+  ShardSetState state;
+  state.catalogue = s.applied.ToProto();
+  SequenceNumber trimmed_everywhere{UINT64_MAX};
+  for (const auto& [stream_id, stream] : s.applied.streams()) {
+    for (const auto& [shard_id, shard] : stream.shards) {
+      trimmed_everywhere = std::min(trimmed_everywhere, shard.trimmed_below);
+      const auto end = s.writer_logs.at(shard_id.value)->end();
+      if (end) state.ends.push_back(*end);
+    }
+  }
+  for (const wal::EpochStart& jump : s.jumps) {
+    // A position that the jump concerns lies below every trim point: it meets a gap anyway.
+    if (jump.new_start.value <= trimmed_everywhere.value) continue;
+    frames::EpochJump* const saved = state.catalogue.add_jumps();
+    saved->set_epoch(jump.epoch.value);
+    saved->set_old_end(jump.old_end.value);
+    saved->set_new_start(jump.new_start.value);
+  }
+  return state;
+}
+
+Status ShardSet::Sync() { return state_->files.Sync(); }
+
+// ---------------------------------------------------------------------------------------- reading
+
+StreamCatalogue ShardSet::catalogue() const {
+  ReaderLock lock(state_->mutex);
+  return *state_->catalogue;
+}
+
+Lsn ShardSet::published() const { return Lsn{state_->published.load(std::memory_order_acquire)}; }
+
+Result<LogPointer> ShardSet::State::Find(const ShardKey& key) const {
+  ReaderLock lock(mutex);
+  const auto found = logs.find(key);
+  if (found != logs.end()) return found->second;
+  if (key.shard.value != 0 && key.shard.value <= shard_id_max) {
+    return NotFound(Named(key) + " does not exist; if it did, it expired and was removed");
+  }
+  return NotFound(Named(key) + " does not exist");
+}
+
+Result<LogPointer> ShardSet::State::Find(const Position& position) const {
+  if (position.store != store_id) {
+    return InvalidArgument("the position belongs to another store");
+  }
+  if (position.epoch > epoch) {
+    return InvalidArgument("the position is of epoch " + std::to_string(position.epoch.value) +
+                           ", which this store has not reached");
+  }
+  TAILRACE_ASSIGN_OR_RETURN(LogPointer log, Find({position.stream, position.shard}));
+  if (position.next < log->starting()) {
+    return InvalidArgument("the position lies before the beginning of " +
+                           Named({position.stream, position.shard}));
+  }
+  return log;
+}
+
+Position ShardSet::State::At(const ShardLog& log, SequenceNumber next) const {
+  return Position{.store = store_id,
+                  .epoch = epoch,
+                  .stream = log.stream(),
+                  .shard = log.shard(),
+                  .next = next};
+}
+
+// What the position's reader had seen and a crash took back: everything below `next` that is at or
+// above the end of the first jump after the position's epoch.
+std::optional<Gap> ShardSet::State::Loss(const Position& position) const {
+  for (const wal::EpochStart& jump : jumps) {
+    if (jump.epoch <= position.epoch) continue;
+    if (position.next.value <= jump.old_end.value) return std::nullopt;
+    return Gap{.kind = Gap::Kind::kLost,
+               .first = SequenceNumber{jump.old_end.value},
+               .last = SequenceNumber{position.next.value - 1}};
+  }
+  return std::nullopt;
+}
+
+Result<Position> ShardSet::Seek(StreamId stream, ShardId shard, StartAt start,
+                                SequenceNumber number) const {
+  const State& s = *state_;
+  TAILRACE_ASSIGN_OR_RETURN(const LogPointer log, s.Find(ShardKey{stream, shard}));
+  const ShardLog::Bounds bounds = log->bounds();
+  if (start == StartAt::kTrimHorizon) return s.At(*log, bounds.trimmed_below);
+  if (start == StartAt::kLatest) {
+    const SequenceNumber behind_last{bounds.last.sequence.value + 1};
+    return s.At(*log, std::max(behind_last, bounds.trimmed_below));
+  }
+  for (const wal::EpochStart& jump : s.jumps) {
+    if (number.value < jump.old_end.value || number.value >= jump.new_start.value) continue;
+    // The record was taken back. A position of the epoch before makes reading say so.
+    if (number < log->starting()) break;
+    Position position = s.At(*log, SequenceNumber{number.value + 1});
+    position.epoch = Epoch{jump.epoch.value - 1};
+    return position;
+  }
+  const uint64_t last = bounds.ending ? bounds.ending->value : published().value;
+  if (number < log->starting() || number.value > last) {
+    return InvalidArgument("sequence number " + std::to_string(number.value) + " lies outside of " +
+                           Named({stream, shard}));
+  }
+  const bool after = start == StartAt::kAfterSequenceNumber;
+  return s.At(*log, SequenceNumber{number.value + (after ? 1 : 0)});
+}
+
+Result<Page> ShardSet::Read(const Position& position, const PageLimits& limits) const {
+  const State& s = *state_;
+  TAILRACE_ASSIGN_OR_RETURN(const LogPointer log, s.Find(position));
+  const std::optional<Gap> loss = s.Loss(position);
+  if (loss) {
+    Page page;
+    page.gap = loss;
+    page.next = s.At(*log, std::max(loss->first, log->starting()));
+    return page;
+  }
+  TAILRACE_ASSIGN_OR_RETURN(Page page, log->Read(position.next, limits));
+  page.next = s.At(*log, page.next.next);
+  return page;
+}
+
+Result<bool> ShardSet::Wait(const Position& position, uint64_t timeout_ms) const {
+  const State& s = *state_;
+  TAILRACE_ASSIGN_OR_RETURN(const LogPointer log, s.Find(position));
+  if (s.Loss(position)) return true;
+  return log->Wait(position.next, timeout_ms);
+}
+
+// -------------------------------------------------------------------------------------- retention
+
+Result<frames::Trim> ShardSet::PlanTrim(uint64_t age_ms) const {
+  const State& s = *state_;
+  std::shared_ptr<const StreamCatalogue> catalogue;
+  {
+    ReaderLock lock(s.mutex);
+    catalogue = s.catalogue;
+  }
+  frames::Trim plan;
+  for (const auto& [stream_id, stream] : catalogue->streams()) {
+    for (const auto& [shard_id, shard] : stream.shards) {
+      const auto log = s.Find(ShardKey{stream_id, shard_id});
+      if (!log.ok()) continue;  // It left meanwhile.
+      TAILRACE_ASSIGN_OR_RETURN(const auto below,
+                                (*log)->PlanTrim(age_ms, stream.retention_ms, shard.sealed_age_ms));
+      if (!below) continue;
+      frames::ShardTrim* const trim = plan.add_trims();
+      trim->set_stream(stream_id.value);
+      trim->set_shard(shard_id.value);
+      trim->set_below(below->value);
+    }
+  }
+  return plan;
+}
+
+Result<uint64_t> ShardSet::RemoveTrimmed(const ShardSetState& durable) {
+  State& s = *state_;
+  std::set<ShardKey> kept;
+  std::map<ShardKey, SequenceNumber> trimmed_below;
+  for (const frames::StreamState& stream : durable.catalogue.streams()) {
+    for (const frames::ShardState& shard : stream.shards()) {
+      const ShardKey key{StreamId{stream.spec().id()}, ShardId{shard.spec().id()}};
+      trimmed_below.emplace(key, SequenceNumber{shard.trimmed_below()});
+    }
+  }
+  uint64_t freed_bytes = 0;
+  for (const frames::ShardEnd& end : durable.ends) {
+    const ShardKey key{StreamId{end.stream()}, ShardId{end.shard()}};
+    const auto log = s.Find(key);
+    if (!log.ok() || !trimmed_below.contains(key)) continue;
+    TAILRACE_ASSIGN_OR_RETURN(const uint64_t bytes,
+                              (*log)->RemoveBelow(trimmed_below.at(key), end));
+    freed_bytes += bytes;
+  }
+  std::map<ShardKey, std::string> gone_paths;
+  {
+    WriterLock lock(s.mutex);
+    for (auto entry = s.gone_paths.begin(); entry != s.gone_paths.end();) {
+      const auto gone = entry++;
+      if (trimmed_below.contains(gone->first)) continue;
+      gone_paths.insert(s.gone_paths.extract(gone));
+    }
+  }
+  for (const auto& [key, path] : gone_paths) {
+    TAILRACE_ASSIGN_OR_RETURN(const uint64_t bytes, RemoveShardDirectory(s.files, path));
+    freed_bytes += bytes;
+  }
+  return freed_bytes;
+}
+
+std::vector<ShardSet::ShardStat> ShardSet::Stats() const {
+  const State& s = *state_;
+  std::vector<LogPointer> logs;
+  {
+    ReaderLock lock(s.mutex);
+    for (const auto& [key, log] : s.logs) logs.push_back(log);
+  }
+  std::vector<ShardStat> stats;
+  for (const LogPointer& log : logs) {
+    const ShardLog::Size size = log->size();
+    const ShardLog::Bounds bounds = log->bounds();
+    stats.push_back({.stream = log->stream(),
+                     .shard = log->shard(),
+                     .bytes = size.bytes,
+                     .segments = size.segments,
+                     .records_appended = bounds.last.ordinal,
+                     .last_sequence = bounds.last.sequence});
+  }
+  return stats;
+}
+
+void ShardSet::Close() {
+  WriterLock lock(state_->mutex);
+  state_->closed = true;
+  for (const auto& [key, log] : state_->logs) log->Close();
+}
+
+}  // namespace tailrace::shards
