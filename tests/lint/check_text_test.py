@@ -98,6 +98,18 @@ class CheckTextTest(LintTestCase):
     def test_page_that_nothing_leads_to(self):
         self.assert_refused({"docs/lost.md": "# Lost\n"}, "docs/lost.md:1: no chain of links")
 
+    def test_page_names_a_test_that_exists(self):
+        test = "// Tests.\nTEST_F(LogTest, Works) {}\n"
+        self.assert_clean({"tests/wal/log_test.cc": test,
+                           "docs/page.md": self.CLEAN["docs/page.md"] + "`LogTest.Works`, `LogTest.*`\n"})
+        self.assert_refused({"docs/page.md": self.CLEAN["docs/page.md"] + "See `LogTest.Works`.\n"},
+                            "docs/page.md:8: LogTest.Works: no such test")
+
+    def test_page_names_a_file_that_exists(self):
+        page = self.CLEAN["docs/page.md"]
+        self.assert_clean({"docs/page.md": page + "See `wal/log.h` and `docs/`.\n"})
+        self.assert_refused({"docs/page.md": page + "See `wal/gone.h`.\n"}, "wal/gone.h: no such file")
+
     def test_word_that_names_nothing(self):
         self.assert_refused({"wal/log.h": HEADER + "int last_seqno;\n"},
                             'wal/log.h:3: "seqno": say "sequence number"')
