@@ -333,7 +333,7 @@ void ShardLog::Publish() {
   new_segments_.clear();
   closed_segments_.clear();
   bounds_ = {.trimmed_below = limits_.trimmed_below, .ending = limits_.ending, .last = tip_};
-  if (waiters_ > 0) changed_.NotifyAll();
+  RingAll();
 }
 
 std::optional<frames::ShardEnd> ShardLog::end() const {
@@ -357,13 +357,13 @@ std::optional<frames::ShardEnd> ShardLog::end() const {
 void ShardLog::MarkGone() {
   MutexLock lock(mutex_);
   gone_ = true;
-  changed_.NotifyAll();
+  RingAll();
 }
 
 void ShardLog::Close() {
   MutexLock lock(mutex_);
   closed_ = true;
-  changed_.NotifyAll();
+  RingAll();
 }
 
 }  // namespace tailrace::shards

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "shards/bell.h"
 #include "shards/frames.pb.h"
 #include "shards/open_files.h"
 #include "shards/options.h"
@@ -89,9 +90,13 @@ class ShardLog {
   // reports it. kNotFound once the shard is gone; kCorruption; kIoError.
   Result<Page> Read(SequenceNumber next, const PageLimits& limits) const;
 
-  // Waits until Read(next) would show something, or until the time is out (false). kNotFound once
-  // the shard is gone, kClosed after Close.
-  Result<bool> Wait(SequenceNumber next, uint64_t timeout_ms) const;
+  // Whether Read(next) would show something now. kNotFound once the shard is gone, kClosed after
+  // Close.
+  Result<bool> Ready(SequenceNumber next) const;
+
+  // Rings `bell` whenever the answer of Ready may have changed, until Unwatch. Borrows it.
+  void Watch(Bell& bell) const;
+  void Unwatch(Bell& bell) const;
 
   // The trim point that retention asks for: behind the last record that is at least `retention_ms`
   // old in store age; beyond the ending once a sealed shard (at `sealed_age_ms`) is so old as a
@@ -197,6 +202,8 @@ class ShardLog {
   bool IndexFits(const SegmentView& view, const SparseIndex& index, uint64_t end_offset) const;
   Status Missing(SequenceNumber first, SequenceNumber last, const std::string& place) const;
 
+  void RingAll() const TAILRACE_REQUIRES(mutex_);
+
   // Retention.
   Result<uint64_t> FirstAge(const SegmentPointer& segment) const;
   Result<size_t> LastExpiredStart(const std::vector<SegmentPointer>& segments,
@@ -239,8 +246,7 @@ class ShardLog {
 
   // ---- Shared. ----
   mutable Mutex mutex_;
-  mutable CondVar changed_;
-  mutable uint64_t waiters_ TAILRACE_GUARDED_BY(mutex_) = 0;
+  mutable std::vector<Bell*> bells_ TAILRACE_GUARDED_BY(mutex_);
   std::vector<SegmentPointer> segments_ TAILRACE_GUARDED_BY(mutex_);
   Bounds bounds_ TAILRACE_GUARDED_BY(mutex_);
   bool gone_ TAILRACE_GUARDED_BY(mutex_) = false;

@@ -1,6 +1,5 @@
 // Reading a shard log: finding a record, reading on over segments, waiting.
 #include <algorithm>
-#include <chrono>
 
 #include "shards/shard_log.h"
 #include "wal/segment.h"
@@ -10,7 +9,6 @@ namespace {
 
 constexpr size_t kHintsMax = 64;  // About as many readers of one shard as go on without a search.
 
-constexpr uint64_t kWaitMsMax = 24ull * 3600'000;  // Longer waits wake up once in between.
 
 }  // namespace
 
@@ -267,22 +265,26 @@ void ShardLog::LeaveHint(const Hint& hint) const {
   next_hint_ = (next_hint_ + 1) % kHintsMax;
 }
 
-Result<bool> ShardLog::Wait(SequenceNumber next, uint64_t timeout_ms) const {
-  using Clock = std::chrono::steady_clock;
-  const auto deadline = Clock::now() + std::chrono::milliseconds(std::min(timeout_ms, kWaitMsMax));
+Result<bool> ShardLog::Ready(SequenceNumber next) const {
   MutexLock lock(mutex_);
-  while (true) {
-    if (closed_) return Closed("the streams were closed");
-    if (gone_) return NotFound(path_ + ": the shard has expired and was removed");
-    if (next < bounds_.trimmed_below || next <= bounds_.last.sequence || bounds_.ending) {
-      return true;
-    }
-    const auto left = std::chrono::ceil<std::chrono::microseconds>(deadline - Clock::now());
-    if (left.count() <= 0) return false;
-    ++waiters_;
-    (void)changed_.WaitFor(mutex_, static_cast<uint64_t>(left.count()));
-    --waiters_;
-  }
+  if (closed_) return Closed("the streams were closed");
+  if (gone_) return NotFound(path_ + ": the shard has expired and was removed");
+  return next < bounds_.trimmed_below || next <= bounds_.last.sequence ||
+         bounds_.ending.has_value();
+}
+
+void ShardLog::Watch(Bell& bell) const {
+  MutexLock lock(mutex_);
+  bells_.push_back(&bell);
+}
+
+void ShardLog::Unwatch(Bell& bell) const {
+  MutexLock lock(mutex_);
+  std::erase(bells_, &bell);
+}
+
+void ShardLog::RingAll() const {
+  for (Bell* bell : bells_) bell->Ring();
 }
 
 ShardLog::Size ShardLog::size() const {

@@ -1,10 +1,12 @@
 #include "shards/shard_set.h"
 
 #include <algorithm>
+#include <chrono>
 #include <atomic>
 #include <set>
 #include <unordered_map>
 
+#include "shards/bell.h"
 #include "shards/commit.h"
 #include "shards/open_files.h"
 #include "shards/shard_header.h"
@@ -34,6 +36,25 @@ bool ShowsNewImage(ViewType view) {
 bool ShowsOldImage(ViewType view) {
   return view == ViewType::kOldImage || view == ViewType::kNewAndOldImages;
 }
+
+constexpr uint64_t kWaitMsMax = 365ull * 24 * 3600'000;  // Keeps deadlines within the clock's range.
+
+// A log watched by a bell, as long as it lives.
+class Watching {
+ public:
+  Watching(LogPointer log, Bell& bell) : log_(std::move(log)), bell_(&bell) { log_->Watch(*bell_); }
+  Watching(Watching&& other) noexcept = default;
+  Watching& operator=(Watching&&) = delete;
+  ~Watching() {
+    if (log_) log_->Unwatch(*bell_);
+  }
+
+  const ShardLog& log() const { return *log_; }
+
+ private:
+  LogPointer log_;
+  Bell* bell_;
+};
 
 // Removes a shard's directory with all files in it. What is already gone is no error.
 Result<uint64_t> RemoveShardDirectory(OpenFiles& files, const std::string& path) {
@@ -521,10 +542,29 @@ Result<Page> ShardSet::Read(const Position& position, const PageLimits& limits) 
 }
 
 Result<bool> ShardSet::Wait(const Position& position, uint64_t timeout_ms) const {
+  return WaitAny({position}, timeout_ms);
+}
+
+Result<bool> ShardSet::WaitAny(const std::vector<Position>& positions, uint64_t timeout_ms) const {
   const State& s = *state_;
-  TAILRACE_ASSIGN_OR_RETURN(const LogPointer log, s.Find(position));
-  if (s.Loss(position)) return true;
-  return log->Wait(position.next, timeout_ms);
+  const auto deadline = std::chrono::steady_clock::now() +
+                        std::chrono::milliseconds(std::min(timeout_ms, kWaitMsMax));
+  // Watched from before the first look, so that nothing comes between the look and the sleep.
+  Bell bell;
+  std::vector<Watching> watching;
+  watching.reserve(positions.size());
+  for (const Position& position : positions) {
+    TAILRACE_ASSIGN_OR_RETURN(LogPointer log, s.Find(position));
+    if (s.Loss(position)) return true;
+    watching.emplace_back(std::move(log), bell);
+  }
+  do {
+    for (size_t i = 0; i < positions.size(); ++i) {
+      TAILRACE_ASSIGN_OR_RETURN(const bool ready, watching[i].log().Ready(positions[i].next));
+      if (ready) return true;
+    }
+  } while (bell.Sleep(deadline));
+  return false;
 }
 
 // -------------------------------------------------------------------------------------- retention
