@@ -1,7 +1,8 @@
 #include "engine/key.h"
 
 #include <algorithm>
-#include <array>
+#include <utility>
+#include <vector>
 
 #include "engine/base64.h"
 #include "engine/error_text.h"
@@ -99,6 +100,47 @@ void AppendSortValue(ScalarType type, const Value& value, std::string& target) {
 // Enough for most keys, so that writing one allocates once.
 size_t LikelyBytes(const Value& partition) {
   return kHashBytes + Number::kOrderedBytesMax + 4 + partition.SizeBytes();
+}
+
+// The value of a key attribute; Put's words for what is wrong with it.
+Result<const Value*> KeyValueOfItem(const KeyAttribute& attribute, Role role, const Item& item) {
+  const Value* value = item.Get(attribute.name);
+  if (value == nullptr) return InvalidArgument(error_text::MissingKey(attribute.name));
+  if (value->type() != TypeOf(attribute.type)) {
+    return InvalidArgument(error_text::KeyTypeMismatch(
+        attribute.name, ScalarTypeName(attribute.type), ValueTypeName(value->type())));
+  }
+  TAILRACE_RETURN_IF_ERROR(ValidateKeyValue(attribute, role, *value));
+  return value;
+}
+
+// The same for a key that stands alone; Get's words.
+Result<const Value*> KeyValueOfKey(const KeyAttribute& attribute, Role role, const Item& key) {
+  const Value* value = key.Get(attribute.name);
+  if (value == nullptr || value->type() != TypeOf(attribute.type)) {
+    return InvalidArgument(error_text::kKeyNotOfSchema);
+  }
+  TAILRACE_RETURN_IF_ERROR(ValidateKeyValue(attribute, role, *value));
+  return value;
+}
+
+using FindKeyValue = Result<const Value*> (*)(const KeyAttribute&, Role, const Item&);
+
+Result<std::string> Encode(const KeySchema& schema, const Item& item, FindKeyValue find) {
+  TAILRACE_ASSIGN_OR_RETURN(const Value* const partition,
+                            find(schema.partition, Role::kPartition, item));
+  const Value* sort = nullptr;
+  if (schema.sort.has_value()) {
+    TAILRACE_ASSIGN_OR_RETURN(sort, find(*schema.sort, Role::kSort, item));
+  }
+  std::string key;
+  key.reserve(LikelyBytes(*partition) + (sort != nullptr ? sort->SizeBytes() : 0));
+  AppendPartition(schema.partition.type, *partition, key);
+  if (sort != nullptr) {
+    AppendTag(schema.sort->type, key);
+    AppendSortValue(schema.sort->type, *sort, key);
+  }
+  return key;
 }
 
 // ---- Reading. ----
@@ -235,51 +277,6 @@ Status ValidateTableName(std::string_view name) {
   return Status::Ok();
 }
 
-namespace {
-
-// The value of a key attribute; Put's words for what is wrong with it.
-Result<const Value*> KeyValueOfItem(const KeyAttribute& attribute, Role role, const Item& item) {
-  const Value* value = item.Get(attribute.name);
-  if (value == nullptr) return InvalidArgument(error_text::MissingKey(attribute.name));
-  if (value->type() != TypeOf(attribute.type)) {
-    return InvalidArgument(error_text::KeyTypeMismatch(
-        attribute.name, ScalarTypeName(attribute.type), ValueTypeName(value->type())));
-  }
-  TAILRACE_RETURN_IF_ERROR(ValidateKeyValue(attribute, role, *value));
-  return value;
-}
-
-// The same for a key that stands alone; Get's words.
-Result<const Value*> KeyValueOfKey(const KeyAttribute& attribute, Role role, const Item& key) {
-  const Value* value = key.Get(attribute.name);
-  if (value == nullptr || value->type() != TypeOf(attribute.type)) {
-    return InvalidArgument(error_text::kKeyNotOfSchema);
-  }
-  TAILRACE_RETURN_IF_ERROR(ValidateKeyValue(attribute, role, *value));
-  return value;
-}
-
-using FindKeyValue = Result<const Value*> (*)(const KeyAttribute&, Role, const Item&);
-
-Result<std::string> Encode(const KeySchema& schema, const Item& item, FindKeyValue find) {
-  TAILRACE_ASSIGN_OR_RETURN(const Value* const partition,
-                            find(schema.partition, Role::kPartition, item));
-  const Value* sort = nullptr;
-  if (schema.sort.has_value()) {
-    TAILRACE_ASSIGN_OR_RETURN(sort, find(*schema.sort, Role::kSort, item));
-  }
-  std::string key;
-  key.reserve(LikelyBytes(*partition) + (sort != nullptr ? sort->SizeBytes() : 0));
-  AppendPartition(schema.partition.type, *partition, key);
-  if (sort != nullptr) {
-    AppendTag(schema.sort->type, key);
-    AppendSortValue(schema.sort->type, *sort, key);
-  }
-  return key;
-}
-
-}  // namespace
-
 Result<std::string> EncodeKeyOfItem(const KeySchema& schema, const Item& item) {
   return Encode(schema, item, KeyValueOfItem);
 }
@@ -311,14 +308,16 @@ Result<Item> DecodeKey(const KeySchema& schema, ByteView storage_key) {
   if (Hash64(hashed) != PartitionHash(storage_key)) {
     return Corruption("storage key: the hash is not that of the partition key");
   }
-  Item key;
-  key.Set(schema.partition.name, std::move(partition));
+  std::vector<Attribute> key;
+  key.reserve(2);
+  key.push_back({schema.partition.name, std::move(partition)});
   if (schema.sort.has_value()) {
     TAILRACE_ASSIGN_OR_RETURN(Value sort, TakeValue(*schema.sort, Role::kSort, rest));
-    key.Set(schema.sort->name, std::move(sort));
+    key.push_back({schema.sort->name, std::move(sort)});
+    if (key[1].name < key[0].name) std::swap(key[0], key[1]);
   }
   if (!rest.empty()) return Corruption("storage key: bytes after its end");
-  return key;
+  return Item(SortedUnique{}, std::move(key));
 }
 
 Item KeyOfItem(const KeySchema& schema, const Item& item) {

@@ -61,11 +61,23 @@ struct Pairs {
     if (straddle != 0) return kWordPairs + 1;
     return kWordPairs - TrailingZeroPairs(front);
   }
+
+  // The decimal digits without the zeros at the end. Requires a number other than zero.
+  int CountDigits() const {
+    const size_t count = Count();
+    const uint64_t last = count > kWordPairs + 1    ? back / PairUnit(count - kWordPairs - 1)
+                          : count == kWordPairs + 1 ? straddle
+                                                    : front / PairUnit(count);
+    return 2 * static_cast<int>(count) - (last % 10 == 0 ? 1 : 0);
+  }
+
+  // What the last of the first `count` of nine pairs counts in.
+  static uint64_t PairUnit(size_t count) { return kPowersOfTen[2 * (kWordPairs - count)]; }
 };
 
 // Writes the first `count` of the nine pairs of `nine` as 2 * pair + 1 each; returns the end.
 char* WritePairs(uint64_t nine, size_t count, char* target) {
-  uint64_t rest = nine / kPowersOfTen[2 * (kWordPairs - count)];
+  uint64_t rest = nine / Pairs::PairUnit(count);
   for (char* at = target + count; at != target; rest /= 100) {
     *--at = static_cast<char>(2 * (rest % 100) + 1);
   }
@@ -160,13 +172,6 @@ class NumberText {
 // The decimal digits, first significant one first, one a byte.
 struct Number::Digits {
   std::array<uint8_t, kNumberDigitsMax> digit{};
-
-  // How many remain without the zeros at the end.
-  int Count() const {
-    int count = kNumberDigitsMax;
-    while (count > 0 && digit[static_cast<size_t>(count - 1)] == 0) --count;
-    return count;
-  }
 };
 
 Number Number::FromDigits(bool negative, const Digits& digits, int exponent) {
@@ -240,7 +245,7 @@ std::optional<int64_t> Number::ToInt64() const {
 std::string Number::ToString() const {
   if (is_zero()) return "0";
   const Digits digits = ToDigits();
-  const int count = digits.Count();
+  const int count = Pairs(high_, low_).CountDigits();
   std::string text;
   text.reserve(static_cast<size_t>(count + std::abs(exponent_) + 3));
   if (negative_) text.push_back('-');
@@ -264,7 +269,7 @@ Number Number::Negated() const {
 
 size_t Number::SizeBytes() const {
   if (is_zero()) return 1;
-  const int count = ToDigits().Count();
+  const int count = Pairs(high_, low_).CountDigits();
   const int whole = std::clamp(exponent_ + 1, 0, count);
   const int fraction = count - whole;
   return static_cast<size_t>(1 + (whole + 1) / 2 + (fraction + 1) / 2 + (negative_ ? 1 : 0));
@@ -292,7 +297,8 @@ Result<Number> Number::AddMagnitudes(const Number& large, const Number& small, b
   const Digits a = large.ToDigits();
   const Digits b = small.ToDigits();
   const int shift = large.exponent_ - small.exponent_;
-  const int places = 1 + std::max(a.Count(), shift + b.Count());
+  const int places = 1 + std::max(Pairs(large.high_, large.low_).CountDigits(),
+                                  shift + Pairs(small.high_, small.low_).CountDigits());
   if (places > kPlacesMax) return InvalidArgument(error_text::kNumberOverflow);
 
   const auto digit_at = [](const Digits& digits, int index) -> int {
@@ -321,6 +327,11 @@ Result<Number> Number::AddMagnitudes(const Number& large, const Number& small, b
 }
 
 Result<Number> Number::Add(const Number& a, const Number& b) {
+  const std::optional<int64_t> whole_a = a.ToInt64();
+  const std::optional<int64_t> whole_b = b.ToInt64();
+  if (int64_t sum; whole_a && whole_b && !__builtin_add_overflow(*whole_a, *whole_b, &sum)) {
+    return FromInt64(sum);  // Counters and the like.
+  }
   if (a.is_zero()) return b;
   if (b.is_zero()) return a;
   const bool subtract = a.negative_ != b.negative_;
