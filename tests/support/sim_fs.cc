@@ -109,7 +109,10 @@ class SimFs::Core {
     const bool mutating = call <= kLastMutatingCall;
     if (mutating) {
       ++operations_;
-      if (cut_at_ == operations_ && cut_moment_ == CrashMoment::kBefore) {
+      // A call that was refused before it did anything has no "during"; then the next one is too
+      // late.
+      const bool passed = cut_at_ != 0 && cut_at_ < operations_;
+      if (passed || (cut_at_ == operations_ && cut_moment_ == CrashMoment::kBefore)) {
         power_is_cut_ = true;
         return Dead(path);
       }

@@ -538,6 +538,16 @@ TEST(SimFsCrash, ThePowerIsCutBeforeOrDuringTheNthCall) {
   }
 }
 
+TEST(SimFsCrash, ACutDuringACallThatIsRefusedComesBeforeTheNextOne) {
+  SimFs fs;
+  auto file = MakeDurable(fs, "a", "");
+  fs.CutPowerAt(1, CrashMoment::kDuring);
+  EXPECT_EQ(fs.Remove("no").code(), StatusCode::kNotFound);
+  EXPECT_FALSE(file->Write(0, "x").ok());
+  EXPECT_TRUE(fs.power_is_cut());
+  EXPECT_EQ(Contents(fs, "a"), "");
+}
+
 TEST(SimFsFaults, TheNthMatchingCallFailsOnceOrForEver) {
   SimFs fs;
   auto a = MakeDurable(fs, "a", "");
