@@ -75,7 +75,7 @@ Status FileJournal::Begin(RecoveryPlan plan, Lsn from) {
   AdoptRecovered(plan, from);
   TAILRACE_RETURN_IF_ERROR(BeginEpoch(plan));
   for (const StaleSegment& stale : plan.stale) {
-    pool_.Recycle(stale.path, stale.segment_bytes, options_.segment_bytes);
+    pool_.Recycle(stale.path, stale.file_bytes, options_.segment_bytes);
   }
   StartThreads();
   return Status::Ok();
@@ -83,14 +83,15 @@ Status FileJournal::Begin(RecoveryPlan plan, Lsn from) {
 
 void FileJournal::AdoptRecovered(RecoveryPlan& plan, Lsn from) {
   const MutexLock lock(mutex_);
-  for (const StaleSegment& stale : plan.stale) pool_.Adopt(stale.segment_bytes);
+  for (const StaleSegment& stale : plan.stale) pool_.Adopt(stale.file_bytes);
   for (RecoveredSegment& recovered : plan.segments) {
     SegmentImage& image = recovered.image;
     auto segment = std::make_unique<SegmentFile>();
     segment->header = image.header();
     segment->path = image.path();
+    segment->file_bytes = recovered.file_bytes;
     segments_.push_back(std::move(segment));
-    pool_.Adopt(image.header().segment_bytes);
+    pool_.Adopt(recovered.file_bytes);
     Extent* extent = index_.Add(std::make_unique<Extent>(
         image.base(), image.header().epoch, image.TakeMemory(recovered.proven_end - image.base())));
     for (const Lsn at : recovered.frames) extent->MarkFrame(at);
@@ -413,7 +414,7 @@ void FileJournal::Recycle(Lsn below) {
   for (const auto& segment : done) {
     segment->map.reset();
     segment->file.reset();
-    pool_.Recycle(segment->path, segment->header.segment_bytes, options_.segment_bytes);
+    pool_.Recycle(segment->path, segment->file_bytes, options_.segment_bytes);
   }
 }
 

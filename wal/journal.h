@@ -79,6 +79,7 @@ struct Frame {
   FrameType type{};  // One of the caller's own types; the journal's own frames are not shown.
   Epoch epoch;
   ByteView payload;
+  Lsn mark;  // ScanJournal only: all below was durable when this frame was written.
 };
 
 // What Append did. `previous_end` is the end of the caller's frame before this one in the journal

@@ -44,7 +44,7 @@ struct RunFound {
   std::vector<RecoveredSegment> segments;
   std::optional<EpochFrame> epoch_frame;  // When the run's first segment was read.
   Lsn mark;                               // The highest mark in its frames.
-  bool closed = false;                    // A Close frame is the last.
+  std::optional<Lsn> closed_at;           // The Close frame, when it is the last.
   uint64_t frames = 0;
 };
 
@@ -92,7 +92,7 @@ class Planner {
                      std::optional<Lsn> bound, RunFound& found);
   void MakeStale(const Run& run);
   Status Conclude();
-  void CollectUnproven(const RunFound& last);
+  void CollectUnproven(RunFound& last);
   void PruneTornCopies();
 
   FileSystem& fs_;
@@ -186,7 +186,7 @@ Status Planner::JudgeFiles() {
     plan_.new_start = std::max(plan_.new_start, candidate.end());
     plan_.new_epoch = std::max(plan_.new_epoch, candidate.header.epoch);
     if (row.decision == SegmentDecision::kStale) {
-      plan_.stale.push_back({candidate.path, candidate.header.segment_bytes});
+      plan_.stale.push_back({candidate.path, candidate.file_bytes});
     } else {
       used.push_back(std::move(candidate));
     }
@@ -313,8 +313,10 @@ Result<RunFound> Planner::ReadRun(const Run& run, std::optional<Lsn> bound) {
     });
     TAILRACE_RETURN_IF_ERROR(status);
     const bool whole = walk.at == image.end();
-    found.segments.push_back(RecoveredSegment{
-        .image = std::move(image), .proven_end = walk.at, .frames = std::move(frames)});
+    found.segments.push_back(RecoveredSegment{.image = std::move(image),
+                                              .file_bytes = candidate.file_bytes,
+                                              .proven_end = walk.at,
+                                              .frames = std::move(frames)});
     if (!whole) break;
   }
   found.end = walk.at;
@@ -323,7 +325,7 @@ Result<RunFound> Planner::ReadRun(const Run& run, std::optional<Lsn> bound) {
   const size_t used_end = found.stillborn ? first : first + found.segments.size();
   for (size_t j = 0; !found.stillborn && j < run.segments.size(); ++j) {
     if (j >= first && j < used_end) continue;
-    plan_.stale.push_back({run.segments[j].path, run.segments[j].header.segment_bytes});
+    plan_.stale.push_back({run.segments[j].path, run.segments[j].file_bytes});
   }
   return found;
 }
@@ -351,7 +353,9 @@ Status Planner::ReadFrame(const ParsedFrame& frame, const SegmentImage& image, R
     }
   }
   found.mark = std::max(found.mark, Lsn{frame.header.mark});
-  if (frame.header.type != FrameType::kPad) found.closed = frame.header.type == FrameType::kClose;
+  if (frame.header.type != FrameType::kPad) {
+    found.closed_at = frame.header.type == FrameType::kClose ? std::optional(at) : std::nullopt;
+  }
   if (type >= kFirstCallerFrame && at >= start_.from) {
     frames.push_back(at);
     ++found.frames;
@@ -388,8 +392,7 @@ Result<Aftermath> Planner::LookBeyond(const Run& run, size_t stopped_in, const S
       torn_end = from + std::min<uint64_t>(claimed_bytes, rest.size());
     }
     if (torn_end == from) continue;
-    after.torn.push_back(TornPiece{.path = current.path(),
-                                   .copy_path = current.path() + std::string(kTornSuffix),
+    after.torn.push_back(TornPiece{.copy_path = current.path() + std::string(kTornSuffix),
                                    .bytes = std::string(current.Bytes(from, torn_end))});
   }
   return after;
@@ -431,7 +434,7 @@ Status Planner::JudgeStopOf(const Run& run, size_t stopped_in, const WalkEnd& wa
 
 void Planner::MakeStale(const Run& run) {
   for (const SegmentCandidate& segment : run.segments) {
-    plan_.stale.push_back({segment.path, segment.header.segment_bytes});
+    plan_.stale.push_back({segment.path, segment.file_bytes});
   }
 }
 
@@ -444,10 +447,11 @@ Status Planner::Conclude() {
     PruneTornCopies();
     return Status::Ok();
   }
-  const RunFound& last = found_.front();
-  plan_.end = last.end;
+  RunFound& last = found_.front();
+  // A Close frame says that all before it is durable, not that it is itself.
+  plan_.end = last.closed_at.value_or(last.end);
   plan_.old_epoch = last.segments.front().image.header().epoch;
-  plan_.clean_close = last.closed;
+  plan_.clean_close = last.closed_at.has_value();
   CollectUnproven(last);
   for (size_t i = found_.size(); i-- > 0;) {
     RunFound& found = found_[i];
@@ -463,7 +467,7 @@ Status Planner::Conclude() {
         plan_.segments.push_back(std::move(segment));
       } else {
         // Made ready and never written to.
-        plan_.stale.push_back({segment.image.path(), segment.image.header().segment_bytes});
+        plan_.stale.push_back({segment.image.path(), segment.file_bytes});
       }
     }
   }
@@ -472,15 +476,18 @@ Status Planner::Conclude() {
 }
 
 // What was read of the last epoch beyond every mark may be in the page cache only: a sync that
-// failed before the restart leaves pages there that look clean and were never written.
-void Planner::CollectUnproven(const RunFound& last) {
+// failed before the restart leaves pages there that look clean and were never written. Writing them
+// again in place would endanger blocks that hold acknowledged frames, so the segment is copied.
+void Planner::CollectUnproven(RunFound& last) {
   const Lsn proven = std::max(last.mark, known_durable_);
-  for (const RecoveredSegment& segment : last.segments) {
-    const Lsn from = std::max(proven, segment.image.base());
-    if (from >= segment.proven_end) continue;
-    plan_.unproven.push_back(UnprovenPiece{.path = segment.image.path(),
-                                           .offset = segment.image.OffsetOf(from),
-                                           .bytes = segment.image.Bytes(from, segment.proven_end)});
+  for (RecoveredSegment& segment : last.segments) {
+    const Lsn end = std::min(segment.proven_end, plan_.end);
+    if (end <= std::max(proven, segment.image.base())) continue;
+    plan_.unproven.push_back(
+        UnprovenSegment{.path = segment.image.path(),
+                        .header = segment.image.header(),
+                        .data = segment.image.Bytes(segment.image.base(), end)});
+    segment.file_bytes = kSegmentHeaderBytes + plan_.unproven.back().data.size();
   }
 }
 
@@ -501,19 +508,21 @@ Result<RecoveryPlan> PlanRecovery(FileSystem& fs, const std::string& directory,
 }
 
 Status ApplyRecovery(FileSystem& fs, const std::string& directory, const RecoveryPlan& plan) {
-  for (const TornPiece& piece : plan.torn) {
-    TAILRACE_RETURN_IF_ERROR(ReplaceFile(fs, piece.copy_path, piece.bytes));
-  }
-  for (const UnprovenPiece& piece : plan.unproven) {
-    TAILRACE_ASSIGN_OR_RETURN(auto file, fs.Open(piece.path, OpenMode::kReadWrite));
-    TAILRACE_RETURN_IF_ERROR(file->Write(piece.offset, piece.bytes));
-    TAILRACE_RETURN_IF_ERROR(file->Sync());
-  }
+  // Removals first: they make room for the copies.
   for (const std::string& path : plan.removals) {
     const Status status = fs.Remove(path);
     if (!status.ok() && status.code() != StatusCode::kNotFound) return status;
   }
-  return fs.SyncDirectory(directory);
+  TAILRACE_RETURN_IF_ERROR(fs.SyncDirectory(directory));
+  for (const TornPiece& piece : plan.torn) {
+    TAILRACE_RETURN_IF_ERROR(ReplaceFile(fs, piece.copy_path, piece.bytes));
+  }
+  for (const UnprovenSegment& segment : plan.unproven) {
+    std::string bytes = EncodeSegmentHeader(segment.header);
+    bytes += segment.data;
+    TAILRACE_RETURN_IF_ERROR(ReplaceFile(fs, segment.path, bytes));
+  }
+  return Status::Ok();
 }
 
 }  // namespace tailrace::wal

@@ -20,6 +20,7 @@ namespace tailrace::wal {
 // A segment with frames that the caller asked for.
 struct RecoveredSegment {
   SegmentImage image;
+  uint64_t file_bytes = 0;
   Lsn proven_end;           // Its frames are proven up to here.
   std::vector<Lsn> frames;  // Where callers' frames at or above `from` begin.
 };
@@ -27,21 +28,21 @@ struct RecoveredSegment {
 // A segment file whose frames nobody needs.
 struct StaleSegment {
   std::string path;
-  uint64_t segment_bytes = 0;
+  uint64_t file_bytes = 0;
 };
 
 // Bytes of an unfinished tail, to be copied aside.
 struct TornPiece {
-  std::string path;  // Of the segment.
   std::string copy_path;
   std::string bytes;
 };
 
-// Bytes that may be in the page cache only, to be written again where they are.
-struct UnprovenPiece {
+// A segment whose last frames may be in the page cache only, to be replaced by a copy of its proven
+// part.
+struct UnprovenSegment {
   std::string path;
-  uint64_t offset = 0;
-  ByteView bytes;  // In the image of a segment of the same plan.
+  SegmentHeader header;
+  ByteView data;  // In the image of a segment of the same plan.
 };
 
 struct RecoveryPlan {
@@ -49,7 +50,7 @@ struct RecoveryPlan {
   std::vector<StaleSegment> stale;         // To be reused once the new epoch is durable.
   std::vector<std::string> removals;       // Files to remove before a new segment is made.
   std::vector<TornPiece> torn;
-  std::vector<UnprovenPiece> unproven;
+  std::vector<UnprovenSegment> unproven;
   uint64_t torn_bytes = 0;
   Lsn end;          // End of the last proven frame; the new start if there is none.
   Epoch old_epoch;  // The epoch that ends there; 0 if there is none.

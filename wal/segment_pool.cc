@@ -31,6 +31,7 @@ Result<std::unique_ptr<SegmentFile>> SegmentPool::Prepare(const SegmentHeader& h
   auto segment = std::make_unique<SegmentFile>();
   segment->header = header;
   segment->seed = SegmentSeed(header);
+  segment->file_bytes = header.segment_bytes;
   segment->path = JoinPath(directory_, SegmentFileName(header.base));
   Status status = draft->file->Write(0, EncodeSegmentHeader(header));
   if (status.ok()) status = draft->file->Sync();
@@ -90,15 +91,15 @@ Status SegmentPool::FillWithZeros(File& file, uint64_t bytes) {
   return Status::Ok();
 }
 
-void SegmentPool::Recycle(const std::string& path, uint64_t segment_bytes,
+void SegmentPool::Recycle(const std::string& path, uint64_t file_bytes,
                           uint64_t segment_bytes_wanted) {
-  bool wanted = segment_bytes == segment_bytes_wanted;
+  bool wanted = file_bytes == segment_bytes_wanted;
   {
     const MutexLock lock(mutex_);
     wanted = wanted && spares_.size() < spares_max_;
   }
   if (!wanted) {
-    Discard(path, segment_bytes);
+    Discard(path, file_bytes);
     return;
   }
   std::string spare = NextSparePath();
@@ -115,8 +116,8 @@ std::string SegmentPool::NextSparePath() {
   return JoinPath(directory_, name);
 }
 
-void SegmentPool::Discard(const std::string& path, uint64_t segment_bytes) {
-  if (fs_.Remove(path).ok()) disk_bytes_ -= segment_bytes;
+void SegmentPool::Discard(const std::string& path, uint64_t file_bytes) {
+  if (fs_.Remove(path).ok()) disk_bytes_ -= file_bytes;
 }
 
 }  // namespace tailrace::wal

@@ -23,6 +23,8 @@ struct SegmentFile {
   std::string path;
   std::unique_ptr<File> file;
   std::unique_ptr<MappedFile> map;
+  uint64_t file_bytes =
+      0;  // Less than the header says once recovery has copied the proven part only.
 
   Lsn base() const { return Lsn{header.base}; }
   Lsn end() const { return Lsn{SegmentEnd(header)}; }
@@ -50,11 +52,11 @@ class SegmentPool {
   Result<std::unique_ptr<SegmentFile>> Prepare(const SegmentHeader& header);
 
   // Counts a file found on disk.
-  void Adopt(uint64_t segment_bytes) { disk_bytes_ += segment_bytes; }
+  void Adopt(uint64_t file_bytes) { disk_bytes_ += file_bytes; }
 
   // Takes a file whose frames nobody needs: keeps it as a spare for segments of
   // `segment_bytes_wanted`, or removes it. What fails is left for the next opening.
-  void Recycle(const std::string& path, uint64_t segment_bytes, uint64_t segment_bytes_wanted);
+  void Recycle(const std::string& path, uint64_t file_bytes, uint64_t segment_bytes_wanted);
 
   // Bytes of all files prepared and adopted that still stand, spares included.
   uint64_t disk_bytes() const { return disk_bytes_.load(std::memory_order_relaxed); }
@@ -69,7 +71,7 @@ class SegmentPool {
   Status MapInto(const std::string& path, SegmentFile& segment);
   Status FillWithZeros(File& file, uint64_t bytes);
   std::string NextSparePath();
-  void Discard(const std::string& path, uint64_t segment_bytes);
+  void Discard(const std::string& path, uint64_t file_bytes);
 
   FileSystem& fs_;
   const std::string directory_;
