@@ -1,0 +1,189 @@
+#include "shards/commit.h"
+
+#include <google/protobuf/unknown_field_set.h>
+#include <gtest/gtest.h>
+
+#include "shards/frames.pb.h"
+#include "tests/support/expect_ok.h"
+#include "tests/support/random.h"
+#include "tests/support/seed.h"
+
+namespace tailrace::shards {
+namespace {
+
+using tailrace::test::Random;
+
+frames::Commit RandomMessage(Random& random) {
+  frames::Commit message;
+  for (uint64_t n = random.Between(1, 5); n > 0; --n) {
+    frames::Change& change = *message.add_changes();
+    change.set_table(random.Between(1, UINT64_MAX - 1));
+    change.set_key(random.Bytes(random.Between(8, 40)));
+    change.set_existed(random.OneIn(2));
+    if (!change.existed() || random.OneIn(2)) change.set_new_image(random.Bytes(random.Below(300)));
+    if (change.existed()) {
+      change.set_stream(random.OneIn(2) ? random.Below(1000) : 0);
+      if (change.stream() != 0 || random.OneIn(2)) change.set_old_image(random.Bytes(200));
+    }
+    change.set_actor(random.OneIn(3) ? frames::TIME_TO_LIVE : frames::USER);
+  }
+  message.set_wall_ms(random.OneIn(5) ? 0 : random.Next() >> random.Below(60));
+  message.set_age_ms(random.OneIn(5) ? 0 : random.Next() >> random.Below(60));
+  return message;
+}
+
+void ExpectSame(const Commit& commit, const frames::Commit& message) {
+  EXPECT_EQ(commit.wall_ms, message.wall_ms());
+  EXPECT_EQ(commit.age_ms, message.age_ms());
+  ASSERT_EQ(commit.changes.size(), static_cast<size_t>(message.changes_size()));
+  for (int i = 0; i < message.changes_size(); ++i) {
+    const Change& change = commit.changes[static_cast<size_t>(i)];
+    const frames::Change& expected = message.changes(i);
+    EXPECT_EQ(change.table.value, expected.table());
+    EXPECT_EQ(change.key, expected.key());
+    EXPECT_EQ(change.existed, expected.existed());
+    EXPECT_EQ(change.stream.value, expected.stream());
+    EXPECT_EQ(static_cast<int>(change.actor), static_cast<int>(expected.actor()));
+    EXPECT_EQ(change.new_image.has_value(), expected.has_new_image());
+    EXPECT_EQ(change.new_image.value_or(""), expected.new_image());
+    EXPECT_EQ(change.old_image.has_value(), expected.has_old_image());
+    EXPECT_EQ(change.old_image.value_or(""), expected.old_image());
+  }
+}
+
+TEST(CommitTest, BytesAreThoseOfTheGeneratedClassBothWays) {
+  Random random(tailrace::test::TestSeed());
+  for (int i = 0; i < 3000; ++i) {
+    const frames::Commit message = RandomMessage(random);
+    const std::string generated = message.SerializeAsString();
+    const auto decoded = DecodeCommit(generated);
+    ASSERT_OK(decoded);
+    ExpectSame(*decoded, message);
+    EXPECT_EQ(EncodeCommit(*decoded), generated);
+  }
+}
+
+TEST(CommitTest, ViewsPointIntoTheFrame) {
+  Commit commit;
+  commit.changes.push_back({.table = TableId{1},
+                            .key = "12345678key",
+                            .new_image = "image",
+                            .existed = false,
+                            .old_image = std::nullopt,
+                            .stream = {}});
+  const std::string payload = EncodeCommit(commit);
+  const auto decoded = DecodeCommit(payload);
+  ASSERT_OK(decoded);
+  const char* const image = decoded->changes[0].new_image->data();
+  EXPECT_TRUE(image >= payload.data() && image + 5 <= payload.data() + payload.size());
+}
+
+TEST(CommitTest, KindsAndHash) {
+  Change change{.table = TableId{1},
+                .key = ByteView("\x01\x02\x03\x04\x05\x06\x07\x08rest", 12),
+                .new_image = "n",
+                .existed = false,
+                .old_image = std::nullopt,
+                .stream = {}};
+  EXPECT_EQ(change.kind(), ChangeKind::kInsert);
+  EXPECT_EQ(change.partition_hash(), 0x0102030405060708u);
+  change.existed = true;
+  EXPECT_EQ(change.kind(), ChangeKind::kModify);
+  change.new_image.reset();
+  EXPECT_EQ(change.kind(), ChangeKind::kRemove);
+}
+
+struct BadCommit {
+  const char* what;
+  void (*spoil)(frames::Commit&);
+  StatusCode code;
+  const char* message;
+};
+
+TEST(CommitTest, RefusesWhatNoWriterLeavesOut) {
+  const BadCommit cases[] = {
+      {"no change", [](frames::Commit& m) { m.clear_changes(); }, StatusCode::kCorruption,
+       "no change"},
+      {"no table", [](frames::Commit& m) { m.mutable_changes(0)->clear_table(); },
+       StatusCode::kCorruption, "no table"},
+      {"short key", [](frames::Commit& m) { m.mutable_changes(0)->set_key("1234567"); },
+       StatusCode::kCorruption, "key is shorter"},
+      {"nothing changed", [](frames::Commit& m) { m.mutable_changes(0)->clear_new_image(); },
+       StatusCode::kCorruption, "nothing was changed"},
+      {"old image missing",
+       [](frames::Commit& m) {
+         m.mutable_changes(0)->set_existed(true);
+         m.mutable_changes(0)->set_stream(1);
+       },
+       StatusCode::kCorruption, "old image is missing"},
+      {"old image of nothing", [](frames::Commit& m) { m.mutable_changes(0)->set_old_image("o"); },
+       StatusCode::kCorruption, "did not exist"},
+      {"actor",
+       [](frames::Commit& m) { m.mutable_changes(0)->set_actor(static_cast<frames::Actor>(7)); },
+       StatusCode::kCorruption, "actor"},
+      {"field of a newer version",
+       [](frames::Commit& m) {
+         m.mutable_changes(0)
+             ->GetReflection()
+             ->MutableUnknownFields(m.mutable_changes(0))
+             ->AddLengthDelimited(8, "index delta");
+       },
+       StatusCode::kUnsupported, "unknown field 8"},
+      {"field of a newer version in the commit",
+       [](frames::Commit& m) { m.GetReflection()->MutableUnknownFields(&m)->AddVarint(4, 1); },
+       StatusCode::kUnsupported, "unknown field 4"},
+  };
+  for (const BadCommit& bad : cases) {
+    frames::Commit message;
+    frames::Change& change = *message.add_changes();
+    change.set_table(1);
+    change.set_key("12345678");
+    change.set_new_image("n");
+    ASSERT_OK(DecodeCommit(message.SerializeAsString()));
+    bad.spoil(message);
+    const std::string payload = message.SerializeAsString();
+    const auto decoded = DecodeCommit(payload);
+    EXPECT_EQ(decoded.status().code(), bad.code) << bad.what;
+    EXPECT_NE(decoded.status().message().find(bad.message), std::string::npos)
+        << bad.what << ": " << decoded.status().ToString();
+  }
+}
+
+// Safe means here: no read outside (the sanitizers look), and an answer of either kind.
+TEST(CommitTest, AnyBytesAreSafe) {
+  Random random(tailrace::test::TestSeed());
+  uint64_t accepted = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string payload = RandomMessage(random).SerializeAsString();
+    for (uint64_t n = random.Between(1, 3); n > 0; --n) {
+      const uint64_t at = random.Below(payload.size());
+      switch (random.Below(4)) {
+        case 0:
+          payload[at] = static_cast<char>(random.Next());
+          break;
+        case 1:
+          payload.resize(at + 1);
+          break;
+        case 2:
+          payload.insert(at, random.Bytes(random.Between(1, 12)));
+          break;
+        case 3:
+          payload[at] = static_cast<char>(payload[at] ^ (1 << random.Below(8)));
+          break;
+      }
+    }
+    const std::unique_ptr<char[]> exact(new char[payload.size()]);  // So that any overrun is seen.
+    std::copy(payload.begin(), payload.end(), exact.get());
+    const auto decoded = DecodeCommit(ByteView(exact.get(), payload.size()));
+    if (!decoded.ok()) continue;
+    ++accepted;
+    // What we accept, the generated class accepts too, and sees the same.
+    frames::Commit message;
+    ASSERT_TRUE(message.ParseFromString(payload));
+    ExpectSame(*decoded, message);
+  }
+  EXPECT_GT(accepted, 0u);
+}
+
+}  // namespace
+}  // namespace tailrace::shards
