@@ -60,8 +60,8 @@ install_packages() {
     return
   fi
   say "Installing ${#missing[@]} packages of .ci/packages: ${missing[*]}"
-  apt_get update
-  apt_get install -y --no-install-recommends "${missing[@]}"
+  logged apt-update apt_get update
+  logged apt-install apt_get install -y --no-install-recommends "${missing[@]}"
 }
 
 # Runs a command with its output in build/logs/NAME.log, on a terminal here too. When it fails,
