@@ -1,0 +1,191 @@
+// Fan-out over a real journal: everything that is safe reaches the shard logs in order, captures
+// are exact, failures stop it for good.
+#include "shards/fan_out.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/shards/shard_rig.h"
+#include "tests/support/expect_ok.h"
+#include "tests/support/random.h"
+#include "tests/support/seed.h"
+#include "tests/support/sim_clock.h"
+#include "tests/support/sim_fs.h"
+
+namespace tailrace::shards::test {
+namespace {
+
+using tailrace::test::Random;
+using tailrace::test::SimCall;
+using tailrace::test::SimClock;
+using tailrace::test::SimFs;
+
+constexpr StreamId kStream{1};
+
+// A journal on a simulated disk with fan-out behind it.
+struct Rig {
+  SimFs fs;
+  SimClock clock;
+  std::unique_ptr<wal::Journal> journal;
+  std::unique_ptr<wal::Positions> positions;
+  std::unique_ptr<ShardSet> shards;
+  std::unique_ptr<FanOut> fan_out;
+  std::atomic<int> failures{0};
+  Lsn entered;
+
+  explicit Rig(wal::Durability durability) {
+    wal::JournalOptions options;
+    options.durability = durability;
+    options.segment_bytes = 1 << 20;
+    options.on_durable = [this](Lsn end) {
+      if (positions) positions->AdvanceDurable(end);
+    };
+    wal::JournalStart start;
+    start.store_id = kStore;
+    start.may_create = true;
+    auto opened = wal::OpenJournal(fs, clock, "/journal", start, options);
+    EXPECT_OK(opened);
+    entered = (*opened)->recovery().start;
+    positions = std::make_unique<wal::Positions>(durability, entered);
+    journal = std::move(*opened);
+    auto set = ShardSet::Open(fs, "/streams", kStore, Epoch{1}, {}, {}, {});
+    EXPECT_OK(set);
+    shards = std::move(*set);
+    fan_out = std::make_unique<FanOut>(*journal, *positions, *shards,
+                                       [this](const Status&) { ++failures; });
+  }
+
+  ~Rig() {
+    if (fan_out) fan_out->Stop();
+    EXPECT_OK(journal->Close());
+  }
+
+  // Appends what the test journal holds, whose frames must get the same positions.
+  Lsn Append(const TestFrame& frame) {
+    const auto appended = journal->Append(frame.type, frame.payload, wal::Quota::kOrdinary);
+    EXPECT_OK(appended);
+    positions->Enter(appended->previous_end, appended->frame.end);
+    entered = appended->frame.end;
+    return entered;
+  }
+};
+
+// Frames with any positions: only types and payloads are used.
+TestJournal Frames(Random& random, int commits) {
+  TestJournal frames;
+  frames.EnableStream(kStream, TableId{1}, ViewType::kNewAndOldImages, 3, ShardId{1});
+  for (int i = 0; i < commits; ++i) {
+    std::vector<TestChange> changes;
+    for (uint64_t n = random.Between(1, 3); n > 0; --n) {
+      changes.push_back(RandomChange(random, kStream, 50, 100));
+    }
+    frames.Commit(changes);
+  }
+  return frames;
+}
+
+uint64_t CountRecords(const ShardSet& set) {
+  uint64_t records = 0;
+  for (uint64_t shard = 1; shard <= 3; ++shard) {
+    const auto read = ReadAllFrom(set, kStream, ShardId{shard}, StartAt::kTrimHorizon);
+    EXPECT_OK(read);
+    records += read->records.size();
+  }
+  return records;
+}
+
+TEST(FanOutTest, WhatIsSafeReachesTheLogs) {
+  for (const auto durability : {wal::Durability::kSync, wal::Durability::kBuffered}) {
+    Random random(tailrace::test::TestSeed());
+    const TestJournal frames = Frames(random, 200);
+    uint64_t changes = 0;
+    for (const auto& [id, shard] : frames.model()) changes += shard.records.size();
+    Rig rig(durability);
+    rig.fan_out->Start();
+    for (const TestFrame& frame : frames.frames()) rig.Append(frame);
+    ASSERT_OK(rig.journal->Sync());
+    ASSERT_OK(rig.positions->WaitFannedOut(rig.entered));
+    EXPECT_EQ(rig.shards->published(), rig.entered);
+    EXPECT_EQ(CountRecords(*rig.shards), changes);
+    EXPECT_EQ(rig.failures, 0);
+  }
+}
+
+TEST(FanOutTest, ACaptureIsTheStateAtExactlyThatPosition) {
+  Random random(tailrace::test::TestSeed());
+  const TestJournal frames = Frames(random, 300);
+  Rig rig(wal::Durability::kBuffered);
+  rig.fan_out->Start();
+  uint64_t appended = 0;
+  uint64_t captures = 0;
+  for (const TestFrame& frame : frames.frames()) {
+    const Lsn at = rig.Append(frame);
+    ++appended;
+    if (!random.OneIn(10)) continue;
+    rig.fan_out->RequestCapture(at);
+    // More follows before the capture is taken, sometimes.
+    if (random.OneIn(2)) rig.Append(frames.frames().back());
+    const auto state = rig.fan_out->TakeCapture(at);
+    ASSERT_OK(state);
+    EXPECT_GE(rig.positions->fanned_out(), at);
+    uint64_t last_sequence = 0;
+    for (const frames::ShardEnd& end : state->ends) {
+      last_sequence = std::max(last_sequence, end.last_sequence());
+    }
+    if (appended > 1) {
+      EXPECT_LT(last_sequence, at.value);
+      EXPECT_GE(last_sequence + frame.payload.size() + 100, at.value);
+    }
+    ++captures;
+  }
+  EXPECT_GT(captures, 5u);
+}
+
+TEST(FanOutTest, ACaptureWhereFanOutStandsNeedsNoNewFrame) {
+  Random random(1);
+  const TestJournal frames = Frames(random, 5);
+  Rig rig(wal::Durability::kBuffered);
+  rig.fan_out->Start();
+  for (const TestFrame& frame : frames.frames()) rig.Append(frame);
+  ASSERT_OK(rig.positions->WaitFannedOut(rig.entered));
+  for (int i = 0; i < 3; ++i) {
+    rig.fan_out->RequestCapture(rig.entered);
+    EXPECT_OK(rig.fan_out->TakeCapture(rig.entered));
+  }
+}
+
+TEST(FanOutTest, AShardLogThatCannotBeWrittenStopsIt) {
+  Random random(1);
+  const TestJournal frames = Frames(random, 50);
+  Rig rig(wal::Durability::kBuffered);
+  rig.fs.Inject({.call = SimCall::kWrite,
+                 .path_part = "/streams",
+                 .nth = 5,
+                 .for_ever = true,
+                 .status = NoSpace("injected")});
+  rig.fan_out->Start();
+  Lsn at;
+  for (const TestFrame& frame : frames.frames()) at = rig.Append(frame);
+  rig.fan_out->RequestCapture(at);
+  const auto state = rig.fan_out->TakeCapture(at);
+  EXPECT_EQ(state.status().code(), StatusCode::kNoSpace) << state.status().ToString();
+  rig.fan_out->Stop();
+  EXPECT_EQ(rig.failures, 1);
+  EXPECT_LT(rig.positions->fanned_out(), at);
+}
+
+TEST(FanOutTest, StopEndsWaitsForCaptures) {
+  Rig rig(wal::Durability::kSync);
+  rig.fan_out->Start();
+  // A position that fan-out does not reach: nothing makes it safe.
+  rig.fan_out->RequestCapture(rig.entered + 1'000'000);
+  std::thread taker([&] {
+    EXPECT_EQ(rig.fan_out->TakeCapture(rig.entered + 1'000'000).status().code(),
+              StatusCode::kClosed);
+  });
+  rig.fan_out->Stop();
+  taker.join();
+  rig.fan_out->Stop();
+}
+
+}  // namespace
+}  // namespace tailrace::shards::test
