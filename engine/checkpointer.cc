@@ -88,9 +88,9 @@ Status Checkpointer::RunLocked() {
   core_.Pause(PausePoint::kAfterFreeze);
   TAILRACE_RETURN_IF_ERROR(MakeDurable(*draining_));
   TAILRACE_RETURN_IF_ERROR(Drain(*draining_));
-  const Draining done = std::move(*draining_);
+  Draining done = std::move(*draining_);
   draining_.reset();
-  return CleanUp(done);
+  return CleanUp(std::move(done));
 }
 
 // Sets the active generation aside, if there is anything new.

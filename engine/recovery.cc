@@ -87,8 +87,8 @@ Result<Cut> OpenIndex(Core& core) {
 Status OpenTheJournal(Core& core, const Cut& cut) {
   wal::JournalStart start;
   start.store_id = core.identity.store_id;
-  start.from = Lsn{cut.lsn()};
-  start.known_durable = start.from;
+  // A store that was never complete may have no journal yet: nothing of it is known to be durable.
+  if (core.identity.complete) start.from = start.known_durable = Lsn{cut.lsn()};
   start.epoch_floor = Epoch{cut.epoch()};
   start.may_create = !core.identity.complete;
 
@@ -102,7 +102,7 @@ Status OpenTheJournal(Core& core, const Cut& cut) {
   options.on_failure = [&core](const Status& cause) {
     core.Fail(cause.WithContext("the journal could not be written"));
   };
-  core.positions = std::make_unique<wal::Positions>(core.options.durability, start.from);
+  core.positions = std::make_unique<wal::Positions>(core.options.durability, Lsn{cut.lsn()});
   TAILRACE_ASSIGN_OR_RETURN(core.journal, wal::OpenJournal(*core.options.fs, *core.options.clock,
                                                            core.paths.journal, start, options));
   return Status::Ok();

@@ -77,6 +77,10 @@ class StoreImpl final : public Store, public engine::SystemTables {
     TAILRACE_RETURN_IF_ERROR(Open());
     return core_->positions->WaitSafe(token.end);
   }
+  Status WaitFannedOut(const CommitToken& token) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return core_->positions->WaitFannedOut(token.end);
+  }
 
   Result<std::optional<Item>> Get(const std::string& table, const Item& key) override;
   Result<ItemPage> Query(const std::string& table, const QueryRequest& request) override;

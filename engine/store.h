@@ -256,6 +256,9 @@ class Store {
 
   // Waits until the commit is as safe as the store's durability says.
   virtual Status Wait(const CommitToken& token) = 0;
+  // Waits until readers of streams can see the commit too: fan-out follows writes at once, but apart from
+  // them.
+  virtual Status WaitFannedOut(const CommitToken& token) = 0;
 
   virtual Result<std::optional<Item>> Get(const std::string& table, const Item& key) = 0;
   // Items of one partition in the order of their sort keys. Each item is as some moment during the

@@ -16,6 +16,13 @@ constexpr uint64_t kIdentityMagic = 0x4552'4f54'534c'5254;  // "TRLSTORE" in fil
 constexpr uint64_t kIdentityBytes = 48;
 constexpr uint64_t kIdentityHashAt = kIdentityBytes - 8;
 
+std::string ParentOf(const std::string& path) {
+  const auto end = path.find_last_not_of('/');
+  const auto slash = end == std::string::npos ? end : path.find_last_of('/', end);
+  if (slash == std::string::npos) return path.starts_with('/') ? "/" : ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
 }  // namespace
 
 StorePaths::StorePaths(const std::string& path)
@@ -68,10 +75,7 @@ Result<std::unique_ptr<wal::FileLock>> ClaimDirectory(wal::FileSystem& fs, const
   if (!exists) {
     if (!create) return NotFound("there is no store in " + paths.directory);
     TAILRACE_RETURN_IF_ERROR(fs.CreateDirectory(paths.directory));
-    const auto slash = paths.directory.find_last_of('/');
-    if (slash != std::string::npos && slash > 0) {
-      TAILRACE_RETURN_IF_ERROR(fs.SyncDirectory(paths.directory.substr(0, slash)));
-    }
+    TAILRACE_RETURN_IF_ERROR(fs.SyncDirectory(ParentOf(paths.directory)));
   }
   TAILRACE_ASSIGN_OR_RETURN(const auto entries, fs.List(paths.directory));
   const auto has = [&](ByteView name) {

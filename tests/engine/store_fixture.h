@@ -34,9 +34,13 @@ inline Item Game(int64_t id, const std::string& user) {
 }
 inline Item GameKey(int64_t id) { return Item{{"game_id", Value::N(id)}}; }
 
-// Every record of a stream, shard by shard, from the trim horizon to its end.
+// Every record of a stream, shard by shard, from the trim horizon to its end, of all that is safe now.
 inline std::vector<ChangeRecord> ReadStream(Store& store, StreamId stream) {
   std::vector<ChangeRecord> records;
+  const auto stats = store.Stats();
+  EXPECT_OK(stats);
+  if (!stats.ok()) return records;
+  EXPECT_OK(store.WaitFannedOut({stats->safe}));
   const auto info = store.DescribeStream(stream);
   EXPECT_OK(info);
   if (!info.ok()) return records;

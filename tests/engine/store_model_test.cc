@@ -1,7 +1,8 @@
-// Random operations against a plain in-memory model, on a simulated disk: reopening, killed processes,
-// power cuts and clock steps in between; then state = model and fold(stream) = table.
+// Random operations against a plain in-memory model, on a simulated disk: reopening, killed
+// processes, power cuts and clock steps in between; then state = model and fold(stream) = table.
 //
-// One thread, so the model knows exactly what the store must hold. A power cut takes nothing back in kSync.
+// One thread, so the model knows exactly what the store must hold. A power cut takes nothing back
+// in kSync.
 #include <map>
 #include <set>
 
@@ -28,8 +29,8 @@ struct ExpectedRecord {
 struct ModelStream {
   ViewType view{};
   bool enabled = true;
-  std::vector<ExpectedRecord> records;  // Not expired ones, by sequence number.
-  std::vector<uint64_t> ages;           // Of the records.
+  std::vector<ExpectedRecord> records;       // Not expired ones, by sequence number.
+  std::vector<uint64_t> ages;                // Of the records.
   std::map<std::string, Item> items_before;  // The table when it was enabled.
 };
 
@@ -213,15 +214,21 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
   void Enabled(ModelTable& table, StreamId stream, ViewType view) {
     ASSERT_FALSE(streams_.contains(stream)) << "a stream's id is never used again";
     table.stream = stream;
-    streams_[stream] = {.view = view, .enabled = true, .records = {}, .ages = {},
-                        .items_before = table.items};
+    streams_[stream] = {
+        .view = view, .enabled = true, .records = {}, .ages = {}, .items_before = table.items};
   }
 
   void StepClock() {
     switch (random_.Below(4)) {
-      case 0: clock_.JumpWall(static_cast<int64_t>(random_.Below(100 * 3600'000))); break;
-      case 1: clock_.JumpWall(-static_cast<int64_t>(random_.Below(100 * 3600'000))); break;
-      default: clock_.Advance(random_.Below(8 * 3600'000)); break;
+      case 0:
+        clock_.JumpWall(static_cast<int64_t>(random_.Below(100 * 3600'000)));
+        break;
+      case 1:
+        clock_.JumpWall(-static_cast<int64_t>(random_.Below(100 * 3600'000)));
+        break;
+      default:
+        clock_.Advance(random_.Below(8 * 3600'000));
+        break;
     }
     ASSERT_OK(store_->RunMaintenance());
     const uint64_t age = store_->Stats()->age_ms;
@@ -238,7 +245,9 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
 
   void VerifyTables() {
     std::set<std::string> names;
-    for (const TableInfo& info : *store_->ListTables()) names.insert(info.name);
+    const auto listed = store_->ListTables();
+    ASSERT_OK(listed);
+    for (const TableInfo& info : *listed) names.insert(info.name);
     ASSERT_EQ(names.size(), tables_.size());
     for (const auto& [name, table] : tables_) {
       std::map<std::string, Item> found;
@@ -283,7 +292,9 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
 
   void VerifyStreams() {
     std::map<StreamId, StreamInfo> infos;
-    for (StreamInfo& info : *store_->ListStreams()) infos[info.id] = std::move(info);
+    const auto listed = store_->ListStreams();
+    ASSERT_OK(listed);
+    for (const StreamInfo& info : *listed) infos[info.id] = info;
     for (const auto& [id, stream] : streams_) {
       if (!infos.contains(id)) {
         ASSERT_TRUE(!stream.enabled && stream.records.empty()) << "a stream went with records";
@@ -307,7 +318,8 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
   }
 
   // The table as it was when the stream began, with the stream's changes, is the table.
-  void VerifyFold(StreamId id, const ModelStream& stream, const std::vector<ChangeRecord>& records) {
+  void VerifyFold(StreamId id, const ModelStream& stream,
+                  const std::vector<ChangeRecord>& records) {
     if (!stream.enabled || expired_.contains(id)) return;
     if (stream.view != ViewType::kNewImage && stream.view != ViewType::kNewAndOldImages) return;
     std::map<std::string, Item> folded = stream.items_before;

@@ -71,13 +71,12 @@ TEST_P(StoreTest, WritesReturnWhatTheyDid) {
     item->Set("level", Value::N(7));
     return Status::Ok();
   };
-  auto update = store_->Update("UserGames", GameKey(1), add_level,
-                               {.return_items = ReturnItems::kBoth});
+  auto update =
+      store_->Update("UserGames", GameKey(1), add_level, {.return_items = ReturnItems::kBoth});
   ASSERT_OK(update);
   EXPECT_EQ(update->old_item, Game(1, "a"));
   EXPECT_EQ(*update->new_item->GetNumber("level"), Number::FromInt64(7));
-  EXPECT_EQ(store_->Update("UserGames", GameKey(1), add_level)->outcome,
-            WriteOutcome::kUnchanged);
+  EXPECT_EQ(store_->Update("UserGames", GameKey(1), add_level)->outcome, WriteOutcome::kUnchanged);
 
   auto removed = store_->Delete("UserGames", GameKey(1), {.return_items = ReturnItems::kOld});
   ASSERT_OK(removed);
@@ -90,15 +89,17 @@ TEST_P(StoreTest, UpdatersMayFailAndMayNotMoveTheKey) {
   Open();
   MakeGames(std::nullopt);
   ASSERT_OK(store_->Put("UserGames", Game(1, "a")));
-  EXPECT_EQ(store_->Update("UserGames", GameKey(1),
-                           [](std::optional<Item>&) { return FailedPrecondition("no"); })
+  EXPECT_EQ(store_
+                ->Update("UserGames", GameKey(1),
+                         [](std::optional<Item>&) { return FailedPrecondition("no"); })
                 .status(),
             FailedPrecondition("no"));
-  EXPECT_EQ(store_->Update("UserGames", GameKey(1),
-                           [](std::optional<Item>& item) {
-                             item->Set("game_id", Value::N(2));
-                             return Status::Ok();
-                           })
+  EXPECT_EQ(store_
+                ->Update("UserGames", GameKey(1),
+                         [](std::optional<Item>& item) {
+                           item->Set("game_id", Value::N(2));
+                           return Status::Ok();
+                         })
                 .status()
                 .code(),
             StatusCode::kInvalidArgument);
@@ -110,10 +111,9 @@ TEST_P(StoreTest, CallablesMayNotCallTheStore) {
   MakeGames(std::nullopt);
   Status inside;
   ASSERT_OK(store_->Put("UserGames", Game(1, "a"), {.condition = [&](const Item*) {
-                                                      inside = store_->Put("UserGames", Game(2, "b"))
-                                                                   .status();
-                                                      return true;
-                                                    }}));
+                          inside = store_->Put("UserGames", Game(2, "b")).status();
+                          return true;
+                        }}));
   EXPECT_EQ(inside.code(), StatusCode::kFailedPrecondition);
   EXPECT_EQ(*store_->Get("UserGames", GameKey(2)), std::nullopt);
 }
@@ -165,7 +165,9 @@ TEST_P(StoreTest, ScansSeeEveryItemOnceWhereverItIs) {
   MakeGames(std::nullopt);
   for (int id = 0; id < 500; ++id) {
     ASSERT_OK(store_->Put("UserGames", Game(id, "a")));
-    if (id == 250) ASSERT_OK(store_->Checkpoint());
+    if (id == 250) {
+      ASSERT_OK(store_->Checkpoint());
+    }
   }
   for (int id = 0; id < 500; id += 2) ASSERT_OK(store_->Delete("UserGames", GameKey(id)));
   for (const uint32_t items_max : {1u, 33u, 1000u}) {
@@ -184,10 +186,9 @@ TEST_P(StoreTest, EveryViewShowsWhatItSays) {
     bool shows_new;
     bool shows_old;
   };
-  for (const View& view : {View{ViewType::kKeysOnly, false, false},
-                           View{ViewType::kNewImage, true, false},
-                           View{ViewType::kOldImage, false, true},
-                           View{ViewType::kNewAndOldImages, true, true}}) {
+  for (const View& view :
+       {View{ViewType::kKeysOnly, false, false}, View{ViewType::kNewImage, true, false},
+        View{ViewType::kOldImage, false, true}, View{ViewType::kNewAndOldImages, true, true}}) {
     const std::string table = "Games." + std::string(ViewTypeName(view.type));
     ASSERT_OK(store_->CreateTable({.name = table, .keys = kGameKeys, .stream = view.type}));
     ASSERT_OK(store_->Put(table, Game(1, "a")));
@@ -282,8 +283,8 @@ TEST_P(StoreTest, ManyGenerationsSurviveReopening) {
   MakeGames(ViewType::kNewAndOldImages);
   std::vector<CommitToken> tokens;
   for (int id = 0; id < 3000; ++id) {
-    auto put = store_->Put("UserGames", Game(id, std::string(500, 'x')),
-                           {.wait = WaitFor::kNothing});
+    auto put =
+        store_->Put("UserGames", Game(id, std::string(500, 'x')), {.wait = WaitFor::kNothing});
     ASSERT_OK(put);
     tokens.push_back(put->token);
   }
@@ -373,8 +374,8 @@ TEST_P(StoreTest, ADurableReaderGoesOnWhereItWas) {
       ASSERT_OK(batch);
       if (!*batch) return;
       counts[(*batch)->shard] += static_cast<int64_t>((*batch)->records.size());
-      ASSERT_OK(reader.Checkpoint((*batch)->shard,
-                                  Item{{"count", Value::N(counts[(*batch)->shard])}}));
+      ASSERT_OK(
+          reader.Checkpoint((*batch)->shard, Item{{"count", Value::N(counts[(*batch)->shard])}}));
     }
   };
   {
@@ -405,7 +406,7 @@ TEST_P(StoreTest, ASecondOpenerIsRefused) {
   const auto second = Store::Open(directory_, options_);
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.status().code(), StatusCode::kBusy);
-  EXPECT_THAT(second.status().message(), HasSubstr(std::to_string(getpid())));
+  EXPECT_THAT(second.status().message(), HasSubstr("already open in this process"));
   Reopen();
 }
 

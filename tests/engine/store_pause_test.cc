@@ -1,0 +1,141 @@
+// What others see while a write or a checkpoint is held in the middle.
+#include <thread>
+
+#include "tests/engine/store_fixture.h"
+#include "wal/mutex.h"
+
+namespace tailrace::test {
+namespace {
+
+// Holds the first thread that reaches the chosen point until it is let go.
+class Holder {
+ public:
+  void HoldAt(PausePoint point) {
+    MutexLock lock(mutex_);
+    point_ = point;
+    armed_ = true;
+    reached_ = false;
+  }
+  void Reached(PausePoint point) {
+    MutexLock lock(mutex_);
+    if (!armed_ || point != point_) return;
+    armed_ = false;
+    reached_ = true;
+    changed_.NotifyAll();
+    while (reached_) changed_.Wait(mutex_);
+  }
+  void WaitUntilReached() {
+    MutexLock lock(mutex_);
+    while (!reached_) changed_.Wait(mutex_);
+  }
+  void LetGo() {
+    MutexLock lock(mutex_);
+    reached_ = false;
+    changed_.NotifyAll();
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  PausePoint point_ TAILRACE_GUARDED_BY(mutex_) = PausePoint::kAfterAppend;
+  bool armed_ TAILRACE_GUARDED_BY(mutex_) = false;
+  bool reached_ TAILRACE_GUARDED_BY(mutex_) = false;
+};
+
+class StorePauseTest : public StoreTest {
+ protected:
+  StorePauseTest() {
+    options_.on_pause_point = [this](PausePoint point) { holder_.Reached(point); };
+  }
+  Holder holder_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Durabilities, StorePauseTest,
+                         ::testing::Values(Durability::kSync, Durability::kBuffered),
+                         DurabilityName);
+
+TEST_P(StorePauseTest, NothingBehindAnUnenteredCommitIsShown) {
+  Open();
+  MakeGames(ViewType::kNewImage);
+  ASSERT_OK(store_->Put("UserGames", Game(1, "old")));
+  holder_.HoldAt(PausePoint::kAfterAppend);
+  std::thread first([&] { EXPECT_OK(store_->Put("UserGames", Game(1, "new"))); });
+  holder_.WaitUntilReached();
+
+  // The commit is in the journal but nowhere to be seen: not in reads, not in the stream.
+  EXPECT_EQ(*store_->Get("UserGames", GameKey(1)), Game(1, "old"));
+  auto second = store_->Put("UserGames", Game(2, "behind"), {.wait = WaitFor::kNothing});
+  ASSERT_OK(second);
+  auto stats = store_->Stats();
+  ASSERT_OK(stats);
+  EXPECT_LT(stats->safe, second->token.end) << "safe never passes a commit that is not entered";
+  EXPECT_EQ(ReadStream(*store_, LatestStream("UserGames")).size(), 1u);
+  // A reader of what lies behind it waits until both are safe.
+  std::atomic<bool> answered{false};
+  std::thread reader([&] {
+    EXPECT_EQ(*store_->Get("UserGames", GameKey(2)), Game(2, "behind"));
+    answered = true;
+  });
+  EXPECT_FALSE(answered.load());
+  holder_.LetGo();
+  first.join();
+  reader.join();
+  ASSERT_OK(store_->Wait(second->token));
+  EXPECT_EQ(*store_->Get("UserGames", GameKey(1)), Game(1, "new"));
+  ASSERT_OK(store_->Checkpoint());
+  EXPECT_EQ(ReadStream(*store_, LatestStream("UserGames")).size(), 3u);
+}
+
+TEST_P(StorePauseTest, ACheckpointHeldAnywhereHidesNothing) {
+  Open();
+  MakeGames(ViewType::kNewImage);
+  int next = 0;
+  for (const PausePoint point :
+       {PausePoint::kAfterFreeze, PausePoint::kBeforeIngest, PausePoint::kAfterIngest,
+        PausePoint::kBeforeRecycle, PausePoint::kBeforeUnlink}) {
+    SCOPED_TRACE(static_cast<int>(point));
+    const int begin = next;
+    for (int i = 0; i < 20; ++i) ASSERT_OK(store_->Put("UserGames", Game(next++, "a")));
+    holder_.HoldAt(point);
+    std::thread checkpoint([&] { EXPECT_OK(store_->Checkpoint()); });
+    holder_.WaitUntilReached();
+    // Writers go on beside it, over both old and new items.
+    ASSERT_OK(store_->Put("UserGames", Game(next++, "a")));
+    ASSERT_OK(store_->Put("UserGames", Game(begin, "changed")));
+    ASSERT_OK(store_->Delete("UserGames", GameKey(begin + 1)));
+    EXPECT_EQ(*store_->Get("UserGames", GameKey(begin)), Game(begin, "changed"));
+    EXPECT_EQ(*store_->Get("UserGames", GameKey(begin + 1)), std::nullopt);
+    EXPECT_EQ(*store_->Get("UserGames", GameKey(begin + 2)), Game(begin + 2, "a"));
+    ASSERT_OK(store_->Put("UserGames", Game(begin + 1, "back")));
+    EXPECT_EQ(ReadTable(*store_, "UserGames", 5).size(), static_cast<size_t>(next));
+    holder_.LetGo();
+    checkpoint.join();
+    EXPECT_EQ(ReadTable(*store_, "UserGames").size(), static_cast<size_t>(next));
+  }
+  options_.on_pause_point = nullptr;
+  Reopen();
+  EXPECT_EQ(ReadTable(*store_, "UserGames").size(), static_cast<size_t>(next));
+}
+
+TEST_P(StorePauseTest, ACatalogueChangeWaitsForCommitsUnderWay) {
+  Open();
+  MakeGames(std::nullopt);
+  holder_.HoldAt(PausePoint::kAfterAppend);
+  std::thread writer([&] { EXPECT_OK(store_->Put("UserGames", Game(1, "a"))); });
+  holder_.WaitUntilReached();
+  std::atomic<bool> enabled{false};
+  std::thread enabler([&] {
+    EXPECT_OK(store_->EnableStream("UserGames", ViewType::kNewImage));
+    enabled = true;
+  });
+  EXPECT_FALSE(enabled.load());
+  EXPECT_EQ(store_->DescribeTable("UserGames")->stream_view, std::nullopt);
+  holder_.LetGo();
+  writer.join();
+  enabler.join();
+  // The write came before the stream, wholly.
+  EXPECT_TRUE(ReadStream(*store_, LatestStream("UserGames")).empty());
+}
+
+}  // namespace
+}  // namespace tailrace::test
