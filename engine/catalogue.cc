@@ -61,9 +61,12 @@ Status Catalogue::Apply(const frames::Trim& frame, Lsn end) {
 
 Status Catalogue::ApplyOne(const frames::CatalogueChange& change, Lsn lsn) {
   switch (change.change_case()) {
-    case frames::CatalogueChange::kCreateTable: return CreateTable(change.create_table());
-    case frames::CatalogueChange::kDropTable: return DropTable(TableId{change.drop_table().table()});
-    case frames::CatalogueChange::kEnableStream: return EnableStream(change.enable_stream());
+    case frames::CatalogueChange::kCreateTable:
+      return CreateTable(change.create_table());
+    case frames::CatalogueChange::kDropTable:
+      return DropTable(TableId{change.drop_table().table()});
+    case frames::CatalogueChange::kEnableStream:
+      return EnableStream(change.enable_stream());
     case frames::CatalogueChange::kDisableStream:
       return DisableStream(StreamId{change.disable_stream().stream()});
     case frames::CatalogueChange::kSealAndOpen:
@@ -71,7 +74,8 @@ Status Catalogue::ApplyOne(const frames::CatalogueChange& change, Lsn lsn) {
         next_shard_ = std::max(next_shard_, child.id() + 1);
       }
       return Status::Ok();
-    case frames::CatalogueChange::CHANGE_NOT_SET: break;
+    case frames::CatalogueChange::CHANGE_NOT_SET:
+      break;
   }
   return Unsupported("the catalogue frame at " + std::to_string(lsn.value) +
                      " holds a change that this version does not know; use a newer one");
@@ -171,7 +175,8 @@ Result<Catalogue> Catalogue::FromProto(const CatalogueState& state) {
     table.latest_stream = StreamId{in.latest_stream()};
     table.latest_stream_label = in.latest_stream_label();
   }
-  TAILRACE_ASSIGN_OR_RETURN(catalogue.streams_, shards::StreamCatalogue::FromProto(state.streams()));
+  TAILRACE_ASSIGN_OR_RETURN(catalogue.streams_,
+                            shards::StreamCatalogue::FromProto(state.streams()));
   catalogue.next_table_ = std::max<uint64_t>(state.next_table(), catalogue.next_table_);
   catalogue.next_stream_ = std::max<uint64_t>(state.next_stream(), 1);
   catalogue.next_shard_ = std::max<uint64_t>(state.next_shard(), 1);

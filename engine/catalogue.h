@@ -1,7 +1,7 @@
 // Which tables and streams exist: a fold over the journal's Catalogue and Trim frames.
 //
-// A value: the store publishes an immutable copy after every change, and each operation works on the copy
-// it began with.
+// A value: the store publishes an immutable copy after every change, and each operation works on
+// the copy it began with.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,8 @@ struct Table {
 
 class Catalogue {
  public:
-  // Applies every change of the frame that begins at `lsn` and ends at `end`. kCorruption when one does not
-  // fit; the catalogue is then of no more use.
+  // Applies every change of the frame that begins at `lsn` and ends at `end`. kCorruption when one
+  // does not fit; the catalogue is then of no more use.
   Status Apply(const frames::Catalogue& frame, Lsn lsn, Lsn end);
   Status Apply(const frames::Trim& frame, Lsn end);
 

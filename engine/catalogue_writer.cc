@@ -7,7 +7,8 @@
 namespace tailrace::engine {
 namespace {
 
-// ISO time with milliseconds and without a zone, as stream labels have it: "2015-05-11T21:21:33.291".
+// ISO time with milliseconds and without a zone, as stream labels have it:
+// "2015-05-11T21:21:33.291".
 std::string FormatLabel(uint64_t wall_ms) {
   const auto seconds = static_cast<time_t>(wall_ms / 1000);
   tm parts{};
@@ -46,9 +47,8 @@ Status CatalogueWriter::Change(
     const ClockReading clock = core_.clock->Now();
     change.set_wall_ms(clock.wall_ms);
     change.set_age_ms(clock.age_ms);
-    TAILRACE_ASSIGN_OR_RETURN(
-        const wal::Frame frame,
-        AppendControl(core_, shards::kCatalogueFrame, change.SerializeAsString()));
+    TAILRACE_ASSIGN_OR_RETURN(const wal::Frame frame, AppendControl(core_, shards::kCatalogueFrame,
+                                                                    change.SerializeAsString()));
     end = frame.end;
   }
   TAILRACE_RETURN_IF_ERROR(core_.positions->WaitSafe(end));

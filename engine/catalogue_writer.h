@@ -27,7 +27,8 @@ class CatalogueWriter {
   Status DisableStream(const std::string& table);
 
  private:
-  // Decides, under the gate, what to change; then appends it and waits until it is safe and fanned out.
+  // Decides, under the gate, what to change; then appends it and waits until it is safe and fanned
+  // out.
   Status Change(const std::function<Status(const Catalogue&, frames::Catalogue&)>& decide);
   void AddStream(const Catalogue& now, const Table& table, ViewType view,
                  const StreamOptions& options, frames::Catalogue& change) const;

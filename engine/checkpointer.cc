@@ -159,8 +159,8 @@ Status Checkpointer::WriteItems(const Draining& draining, ItemIndex::Ingest& ing
     if (draining.catalogue->Find(table) == nullptr) continue;  // Dropped.
     std::string lower;
     while (true) {
-      const auto piece = draining.generation->Range(table, lower, {}, kDrainPieceItems,
-                                                    Direction::kForward);
+      const auto piece =
+          draining.generation->Range(table, lower, {}, kDrainPieceItems, Direction::kForward);
       for (const auto& [key, item] : piece) {
         TAILRACE_RETURN_IF_ERROR(item.image ? ingest.Set(table, key, item.lsn, *item.image)
                                             : ingest.Delete(table, key));
@@ -186,7 +186,8 @@ std::string Checkpointer::EncodeCut(const Draining& draining) const {
   return cut.SerializeAsString();
 }
 
-// The index has it all: memory, journal and files that only recovery from an older cut needed are free.
+// The index has it all: memory, journal and files that only recovery from an older cut needed are
+// free.
 Status Checkpointer::CleanUp(Draining done) {
   done.generation.reset();
   core_.buffer.DropFrozen();

@@ -1,8 +1,9 @@
 // Checkpoints: draining the write buffer into the item index, and giving journal space back.
 //
-//   gate exclusive: freeze the generation at C ─▶ wait durable ≥ C, fanned out ≥ C ─▶ make shard logs durable
-//   ─▶ one atomic ingest {items of all tables, catalogue, C, each shard's end at C} ─▶ drop the frozen
-//   generation ─▶ recycle the journal below C ─▶ drop the families of dropped tables, remove trimmed segments
+//   gate exclusive: freeze the generation at C ─▶ wait durable ≥ C, fanned out ≥ C ─▶ make shard
+//   logs durable ─▶ one atomic ingest {items of all tables, catalogue, C, each shard's end at C} ─▶
+//   drop the frozen generation ─▶ recycle the journal below C ─▶ drop the families of dropped
+//   tables, remove trimmed segments
 #pragma once
 
 #include <atomic>
@@ -26,15 +27,15 @@ class Checkpointer {
   // Ends the thread after the checkpoint under way. It may be called more than once.
   void Stop();
 
-  // Drains all that was appended before the call. Nothing to do is OK. Errors: those of the disk; what could
-  // not be drained stays in memory and the journal, and is tried again.
+  // Drains all that was appended before the call. Nothing to do is OK. Errors: those of the disk;
+  // what could not be drained stays in memory and the journal, and is tried again.
   Status Run();
 
   // Asks for a checkpoint in the background when the active generation is full. Cheap.
   void RequestIfFull();
 
-  // Waits while the journal is at its limit. The caller holds no lock and not the gate: the checkpoint that
-  // makes room needs both. Errors: the store's failure.
+  // Waits while the journal is at its limit. The caller holds no lock and not the gate: the
+  // checkpoint that makes room needs both. Errors: the store's failure.
   Status WaitForRoom();
 
   uint64_t completed() const { return completed_.load(); }

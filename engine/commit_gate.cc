@@ -17,7 +17,8 @@ bool CommitGate::Empty() const {
 
 void CommitGate::LeaveSlot(Slot& slot) {
   slot.passing.fetch_sub(1);
-  // The exclusive side sets closed_ before it looks at the counters, so one of the two sees the other.
+  // The exclusive side sets closed_ before it looks at the counters, so one of the two sees the
+  // other.
   if (!closed_.load()) return;
   MutexLock lock(mutex_);
   changed_.NotifyAll();

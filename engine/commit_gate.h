@@ -1,9 +1,9 @@
-// The commit gate: writers pass it shared while they append and enter a change; a freeze and every change of
-// the catalogue hold it exclusively, so they see no commit half done.
+// The commit gate: writers pass it shared while they append and enter a change; a freeze and every
+// change of the catalogue hold it exclusively, so they see no commit half done.
 //
-// An exclusive holder is not starved: once it asks, new writers wait. Shared passage touches one of several
-// counters, so that writers on different cores do not share a cache line. Nobody waits for the disk, or for
-// anything that waits for a checkpoint, while holding it.
+// An exclusive holder is not starved: once it asks, new writers wait. Shared passage touches one of
+// several counters, so that writers on different cores do not share a cache line. Nobody waits for
+// the disk, or for anything that waits for a checkpoint, while holding it.
 #pragma once
 
 #include <array>

@@ -21,9 +21,7 @@ constexpr char kNext[] = "next";
 constexpr char kDone[] = "done";
 constexpr char kAttachment[] = "attachment";
 
-KeySchema TableKeys() {
-  return {{kReader, ScalarType::kS}, KeyAttribute{kShard, ScalarType::kN}};
-}
+KeySchema TableKeys() { return {{kReader, ScalarType::kS}, KeyAttribute{kShard, ScalarType::kN}}; }
 
 Result<uint64_t> ReadNumber(const Item& item, const char* name) {
   const Number* number = item.GetNumber(name);
@@ -62,7 +60,8 @@ Result<std::unique_ptr<DurableReader>> DurableReader::Open(Store& store, const s
     return InvalidArgument("a reader's name has 1 to " + std::to_string(kNameBytesMax) + " bytes");
   }
   if (options.start != StartAt::kTrimHorizon && options.start != StartAt::kLatest) {
-    return InvalidArgument("a reader of a whole stream starts at the trim horizon or at the latest");
+    return InvalidArgument(
+        "a reader of a whole stream starts at the trim horizon or at the latest");
   }
   TAILRACE_RETURN_IF_ERROR(EnsureTable(store));
   std::unique_ptr<DurableReader> reader(new DurableReader(store, name, stream, options));
@@ -115,10 +114,12 @@ Status DurableReader::FindShards() {
   bool all_done = !stream.enabled;
   for (const ShardInfo& shard : stream.shards) {
     if (!cursors_.contains(shard.id) && Ready(shard, stream)) {
-      // Records of a child follow its parent's, so beginning anywhere but at its first would lose some.
+      // Records of a child follow its parent's, so beginning anywhere but at its first would lose
+      // some.
       const bool from_first = shard.parent && cursors_.contains(*shard.parent);
       const StartAt start = from_first ? StartAt::kTrimHorizon : options_.start;
-      TAILRACE_ASSIGN_OR_RETURN(const Position position, store_.SeekShard(stream_, shard.id, start));
+      TAILRACE_ASSIGN_OR_RETURN(const Position position,
+                                store_.SeekShard(stream_, shard.id, start));
       cursors_[shard.id] = {position, false, false};
     }
     const auto cursor = cursors_.find(shard.id);
@@ -143,8 +144,7 @@ Result<std::optional<DurableReader::Batch>> DurableReader::ReadSome() {
     cursor.done = page.end_of_shard;
     if (page.records.empty() && !page.gap && !page.end_of_shard) continue;
     last_read_ = shard;
-    return std::optional<Batch>(
-        Batch{shard, page.gap, std::move(page.records), page.end_of_shard});
+    return std::optional<Batch>(Batch{shard, page.gap, std::move(page.records), page.end_of_shard});
   }
   return std::optional<Batch>();
 }
@@ -163,8 +163,8 @@ Result<std::optional<DurableReader::Batch>> DurableReader::Next(uint64_t timeout
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0) return std::optional<Batch>();
-    TAILRACE_ASSIGN_OR_RETURN(
-        const bool more, store_.WaitShards(waiting, static_cast<uint64_t>(left.count())));
+    TAILRACE_ASSIGN_OR_RETURN(const bool more,
+                              store_.WaitShards(waiting, static_cast<uint64_t>(left.count())));
     if (!more) return std::optional<Batch>();
   }
 }

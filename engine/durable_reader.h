@@ -1,9 +1,10 @@
 // A reader of a whole stream that remembers how far it got.
 //
-// It hands out the records of all shards in batches, each shard's in order, parents before their children. A
-// checkpoint stores a shard's position as an item in the store itself, together with anything the caller
-// wants to keep with it (a running total, say) in one atomic write. Opened again under the same name, also
-// after a crash, it goes on behind the last checkpoint: records since then are handed out again.
+// It hands out the records of all shards in batches, each shard's in order, parents before their
+// children. A checkpoint stores a shard's position as an item in the store itself, together with
+// anything the caller wants to keep with it (a running total, say) in one atomic write. Opened
+// again under the same name, also after a crash, it goes on behind the last checkpoint: records
+// since then are handed out again.
 //
 //   auto reader = DurableReader::Open(store, "totals", stream.id, {}).value();
 //   while (auto batch = reader->Next(1000).value()) {
@@ -24,8 +25,8 @@
 namespace tailrace {
 
 struct DurableReaderOptions {
-  // Where to begin in shards without a checkpoint: kTrimHorizon or kLatest. Children of a shard that was read
-  // to its end always begin at their first record.
+  // Where to begin in shards without a checkpoint: kTrimHorizon or kLatest. Children of a shard
+  // that was read to its end always begin at their first record.
   StartAt start = StartAt::kTrimHorizon;
   PageLimits limits = {};
 };
@@ -43,19 +44,20 @@ class DurableReader {
     bool end_of_shard = false;
   };
 
-  // Reads the checkpoints kept under `name` (1 to kNameBytesMax bytes) for this stream. Errors: kNotFound (no
-  // such stream), kInvalidArgument (name, start; a checkpoint of another stream under this name: choose
-  // another name, or Forget it).
+  // Reads the checkpoints kept under `name` (1 to kNameBytesMax bytes) for this stream. Errors:
+  // kNotFound (no such stream), kInvalidArgument (name, start; a checkpoint of another stream under
+  // this name: choose another name, or Forget it).
   static Result<std::unique_ptr<DurableReader>> Open(Store& store, const std::string& name,
                                                      StreamId stream,
                                                      const DurableReaderOptions& options);
 
-  // The next batch, waiting up to `timeout_ms` without using the CPU. Absent: the time ran out, or the stream
-  // is disabled and read to its end (see finished). Errors: those of Store::ReadShard.
+  // The next batch, waiting up to `timeout_ms` without using the CPU. Absent: the time ran out, or
+  // the stream is disabled and read to its end (see finished). Errors: those of Store::ReadShard.
   Result<std::optional<Batch>> Next(uint64_t timeout_ms);
 
-  // Stores the position behind the last batch of this shard, with `attachment`, in one durable write.
-  // kInvalidArgument: a shard this reader does not know, or an attachment too large for an item.
+  // Stores the position behind the last batch of this shard, with `attachment`, in one durable
+  // write. kInvalidArgument: a shard this reader does not know, or an attachment too large for an
+  // item.
   Status Checkpoint(ShardId shard, const Item& attachment = {});
 
   // What was attached to the last checkpoint of each shard, finished ones included.

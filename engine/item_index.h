@@ -1,8 +1,9 @@
 // The item index: the drained part of the state, in RocksDB, one column family a table.
 //
-// It is always exactly the fold of a journal prefix over every table: each ingest adds one generation's items
-// of all tables together with the cut that tells where the prefix ends, all or nothing. RocksDB's own
-// memtables and WAL stay empty. This header hides RocksDB; engine/rocks_*.cc is all that knows it.
+// It is always exactly the fold of a journal prefix over every table: each ingest adds one
+// generation's items of all tables together with the cut that tells where the prefix ends, all or
+// nothing. RocksDB's own memtables and WAL stay empty. This header hides RocksDB; engine/rocks_*.cc
+// is all that knows it.
 #pragma once
 
 #include <cstdint>
@@ -71,10 +72,11 @@ class ItemIndex {
     // Keys ascend strictly within a table, and a table's items come together.
     virtual Status Set(TableId table, ByteView key, Lsn lsn, ByteView image) = 0;
     virtual Status Delete(TableId table, ByteView key) = 0;
-    // Writes what is still buffered. After it the files are complete and durable, and not part of the index.
+    // Writes what is still buffered. After it the files are complete and durable, and not part of
+    // the index.
     virtual Status Finish() = 0;
-    // Makes all of it, and the cut, part of the index in one durable step. After a failure nobody knows
-    // whether it happened: read the cut.
+    // Makes all of it, and the cut, part of the index in one durable step. After a failure nobody
+    // knows whether it happened: read the cut.
     virtual Status Commit(ByteView cut) = 0;
   };
   virtual Result<std::unique_ptr<Ingest>> NewIngest() = 0;

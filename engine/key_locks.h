@@ -1,8 +1,8 @@
-// Locks on base keys: held by a write from before it reads the old item until its change is in the write
-// buffer, so that a key's changes happen one after another.
+// Locks on base keys: held by a write from before it reads the old item until its change is in the
+// write buffer, so that a key's changes happen one after another.
 //
-// Striped: two keys may share a lock, which only costs waiting. Several keys are locked in stripe order,
-// each stripe once, so that two writers never wait for each other.
+// Striped: two keys may share a lock, which only costs waiting. Several keys are locked in stripe
+// order, each stripe once, so that two writers never wait for each other.
 #pragma once
 
 #include <array>

@@ -24,7 +24,8 @@ void Maintenance::Loop() {
       changed_.WaitFor(mutex_, core_.options.maintenance_interval_ms * 1000);
       if (stopping_) return;
     }
-    // A failure that matters has made the store read-only and was reported; any other is tried again.
+    // A failure that matters has made the store read-only and was reported; any other is tried
+    // again.
     if (const Status status = Run(); !status.ok()) {
       core_.Report(Event::Kind::kCheckpointFailed, "upkeep: " + status.ToString());
     }
@@ -67,9 +68,8 @@ Status Maintenance::Trim() {
   Lsn end;
   {
     const GateExclusive gate(core_.gate);
-    TAILRACE_ASSIGN_OR_RETURN(
-        const wal::Frame frame,
-        AppendControl(core_, shards::kTrimFrame, trim.SerializeAsString()));
+    TAILRACE_ASSIGN_OR_RETURN(const wal::Frame frame,
+                              AppendControl(core_, shards::kTrimFrame, trim.SerializeAsString()));
     end = frame.end;
   }
   TAILRACE_RETURN_IF_ERROR(core_.positions->WaitFannedOut(end));

@@ -1,4 +1,5 @@
-// Upkeep: clock readings, confirmed downtime, and retention (the compaction job that expires records).
+// Upkeep: clock readings, confirmed downtime, and retention (the compaction job that expires
+// records).
 #pragma once
 
 #include <thread>
@@ -19,8 +20,8 @@ class Maintenance {
   void Start();
   void Stop();
 
-  // One round, now. Trim points move by a Trim frame; files go only once a checkpoint has the frame, so that
-  // recovery never looks for a file that retention removed.
+  // One round, now. Trim points move by a Trim frame; files go only once a checkpoint has the
+  // frame, so that recovery never looks for a file that retention removed.
   Status Run();
 
   // Counts the pending downtime as age.

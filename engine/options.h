@@ -16,13 +16,13 @@ using wal::Durability;
 
 // Moments at which a test may hold a thread of the store. Values are not stored anywhere.
 enum class PausePoint {
-  kAfterAppend,     // A commit is in the journal, not yet in the write buffer.
-  kAfterEntry,      // It is in the write buffer; the caller has not been answered.
-  kAfterFreeze,     // Checkpoint: the generation is frozen, nothing is written yet.
-  kBeforeIngest,    // Checkpoint: shard logs are durable, the files to ingest are written.
-  kAfterIngest,     // Checkpoint: RocksDB has the new cut, the frozen generation is still there.
-  kBeforeRecycle,   // Checkpoint: the frozen generation is gone, the journal still has its frames.
-  kBeforeUnlink,    // Retention: the Trim frame is durable, no file is removed yet.
+  kAfterAppend,    // A commit is in the journal, not yet in the write buffer.
+  kAfterEntry,     // It is in the write buffer; the caller has not been answered.
+  kAfterFreeze,    // Checkpoint: the generation is frozen, nothing is written yet.
+  kBeforeIngest,   // Checkpoint: shard logs are durable, the files to ingest are written.
+  kAfterIngest,    // Checkpoint: RocksDB has the new cut, the frozen generation is still there.
+  kBeforeRecycle,  // Checkpoint: the frozen generation is gone, the journal still has its frames.
+  kBeforeUnlink,   // Retention: the Trim frame is durable, no file is removed yet.
 };
 
 // Something worth an operator's attention that is not an error of a call.
@@ -43,8 +43,8 @@ struct Event {
 };
 
 struct StoreOptions {
-  // What an acknowledged write survives. Fixed when the store is made; kInvalidArgument when a store is
-  // opened with the other one.
+  // What an acknowledged write survives. Fixed when the store is made; kInvalidArgument when a
+  // store is opened with the other one.
   Durability durability = Durability::kSync;
 
   // Make the store if the directory is missing or empty; otherwise that is kNotFound.
@@ -73,12 +73,12 @@ struct StoreOptions {
   // How long stream records are kept, unless EnableStream says otherwise.
   uint64_t retention_ms = 24ull * 3600'000;
 
-  // Downtime (as the wall clock tells it) counts as age only after the store ran this long, or after
-  // ConfirmDowntime: a clock that jumped must not expire anything.
+  // Downtime (as the wall clock tells it) counts as age only after the store ran this long, or
+  // after ConfirmDowntime: a clock that jumped must not expire anything.
   uint64_t downtime_confirmation_ms = 3600'000;
 
-  // A segment of a shard log is closed at this size, and when its first record is this much older than
-  // the next.
+  // A segment of a shard log is closed at this size, and when its first record is this much older
+  // than the next.
   uint64_t shard_segment_bytes_max = 16ull << 20;
   uint64_t shard_segment_age_ms_max = 4ull * 3600'000;
 

@@ -9,7 +9,8 @@ constexpr size_t kPieceItems = 64;
 
 }  // namespace
 
-Result<FoundItem> FindItem(const WriteBuffer& buffer, ItemIndex& index, TableId table, ByteView key) {
+Result<FoundItem> FindItem(const WriteBuffer& buffer, ItemIndex& index, TableId table,
+                           ByteView key) {
   {
     const GenerationView view = buffer.View();
     for (const Generation* generation : {view.active.get(), view.frozen.get()}) {
@@ -28,16 +29,16 @@ Result<FoundItem> FindItem(const WriteBuffer& buffer, ItemIndex& index, TableId 
   return found;
 }
 
-Result<std::unique_ptr<MergedCursor>> MergedCursor::Open(const WriteBuffer& buffer, ItemIndex& index,
-                                                         TableId table, std::string lower,
-                                                         std::string upper, Direction direction) {
-  // The generations first, the index second: what is drained between the two is then seen twice, not
-  // never.
+Result<std::unique_ptr<MergedCursor>> MergedCursor::Open(const WriteBuffer& buffer,
+                                                         ItemIndex& index, TableId table,
+                                                         std::string lower, std::string upper,
+                                                         Direction direction) {
+  // The generations first, the index second: what is drained between the two is then seen twice,
+  // not never.
   GenerationView view = buffer.View();
   TAILRACE_ASSIGN_OR_RETURN(auto cursor, index.NewCursor(table));
-  return std::unique_ptr<MergedCursor>(new MergedCursor(std::move(view), std::move(cursor), table,
-                                                        std::move(lower), std::move(upper),
-                                                        direction));
+  return std::unique_ptr<MergedCursor>(new MergedCursor(
+      std::move(view), std::move(cursor), table, std::move(lower), std::move(upper), direction));
 }
 
 MergedCursor::MergedCursor(GenerationView view, std::unique_ptr<IndexCursor> index, TableId table,

@@ -16,8 +16,9 @@ Status ValidateOptions(const StoreOptions& options) {
   }
   if (options.generation_bytes_max == 0 ||
       options.journal_bytes_max < 2 * options.generation_bytes_max) {
-    return InvalidArgument("journal_bytes_max must be at least twice generation_bytes_max, which must "
-                           "not be 0");
+    return InvalidArgument(
+        "journal_bytes_max must be at least twice generation_bytes_max, which must "
+        "not be 0");
   }
   if (options.shards_per_stream == 0 || options.shards_per_stream > shards::kShardsPerStreamMax) {
     return InvalidArgument("shards_per_stream must be 1 to " +
@@ -65,7 +66,8 @@ Result<Cut> OpenIndex(Core& core) {
   TAILRACE_ASSIGN_OR_RETURN(const bool exists,
                             fs.Exists(wal::JoinPath(core.paths.items, "CURRENT")));
   if (!exists && core.identity.complete) {
-    return Corruption(core.paths.items + " has lost its CURRENT file; restore the store from a copy");
+    return Corruption(core.paths.items +
+                      " has lost its CURRENT file; restore the store from a copy");
   }
   options.create = !exists;
   TAILRACE_ASSIGN_OR_RETURN(core.index, ItemIndex::Open(fs, core.paths.items, options));
@@ -77,7 +79,8 @@ Result<Cut> OpenIndex(Core& core) {
     TAILRACE_RETURN_IF_ERROR(ingest->Commit(*bytes));
   }
   Cut cut;
-  if (!cut.ParseFromString(*bytes)) return Corruption(core.paths.items + ": the cut cannot be read");
+  if (!cut.ParseFromString(*bytes))
+    return Corruption(core.paths.items + ": the cut cannot be read");
   if (cut.store_id() != core.identity.store_id.value) {
     return Corruption(core.paths.items + " belongs to another store");
   }
@@ -95,7 +98,8 @@ Status OpenTheJournal(Core& core, const Cut& cut) {
   wal::JournalOptions options;
   options.durability = core.options.durability;
   options.segment_bytes = core.options.journal_segment_bytes;
-  // The store keeps the limit itself, before it takes the commit gate; the journal's own is out of reach.
+  // The store keeps the limit itself, before it takes the commit gate; the journal's own is out of
+  // reach.
   options.live_bytes_max = core.options.journal_bytes_max + kJournalReserveBytes;
   options.reserved_bytes = kJournalReserveBytes;
   options.on_durable = [&core](Lsn durable) { core.positions->AdvanceDurable(durable); };
@@ -122,7 +126,8 @@ Status OpenShards(Core& core, const Cut& cut) {
   return Status::Ok();
 }
 
-// Folds every frame above the cut, in order, into state and shard logs. Returns the last clock reading.
+// Folds every frame above the cut, in order, into state and shard logs. Returns the last clock
+// reading.
 Result<ClockReading> Replay(Core& core, const Cut& cut) {
   FoldState state;
   TAILRACE_ASSIGN_OR_RETURN(state.catalogue, Catalogue::FromProto(cut.catalogue()));
@@ -192,8 +197,7 @@ Result<std::unique_ptr<Core>> OpenCore(const std::string& directory, const Store
   TAILRACE_RETURN_IF_ERROR(ValidateOptions(options));
   auto core = std::make_unique<Core>(options, StorePaths(directory));
   wal::FileSystem& fs = *options.fs;
-  TAILRACE_ASSIGN_OR_RETURN(core->lock,
-                            ClaimDirectory(fs, core->paths, options.create_if_missing));
+  TAILRACE_ASSIGN_OR_RETURN(core->lock, ClaimDirectory(fs, core->paths, options.create_if_missing));
   TAILRACE_ASSIGN_OR_RETURN(core->identity, FindIdentity(*core));
   TAILRACE_ASSIGN_OR_RETURN(const Cut cut, OpenIndex(*core));
   TAILRACE_RETURN_IF_ERROR(OpenTheJournal(*core, cut));
@@ -212,10 +216,10 @@ Result<std::unique_ptr<Core>> OpenCore(const std::string& directory, const Store
   TAILRACE_RETURN_IF_ERROR(AppendOpened(*core));
   core->recovery.torn_bytes = core->journal->recovery().torn_bytes;
   core->recovery.clean_close = core->journal->recovery().clean_close;
-  core->recovery.duration_us = static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() -
-                                                            began)
-          .count());
+  core->recovery.duration_us =
+      static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                std::chrono::steady_clock::now() - began)
+                                .count());
   ReportOpening(*core);
   return core;
 }

@@ -1,5 +1,5 @@
-// The item index on RocksDB. Families are named by the table's incarnation ("t12"); the default family holds
-// the cut and nothing else.
+// The item index on RocksDB. Families are named by the table's incarnation ("t12"); the default
+// family holds the cut and nothing else.
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
@@ -107,7 +107,8 @@ class RocksIndex final : public ItemIndex {
 
  private:
   friend class RocksIngest;
-  RocksIndex(wal::FileSystem& fs, std::string directory) : fs_(fs), directory_(std::move(directory)) {}
+  RocksIndex(wal::FileSystem& fs, std::string directory)
+      : fs_(fs), directory_(std::move(directory)) {}
 
   rocksdb::ColumnFamilyHandle* Family(TableId table) const;
   Result<rocksdb::ColumnFamilyHandle*> FamilyOrCreate(TableId table);
@@ -187,8 +188,7 @@ Result<std::unique_ptr<ItemIndex>> RocksIndex::Open(wal::FileSystem& fs,
   for (const auto& name : names) descriptors.emplace_back(name, index->options_);
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  const auto opened =
-      rocksdb::DB::Open(index->options_, directory, descriptors, &handles, &db);
+  const auto opened = rocksdb::DB::Open(index->options_, directory, descriptors, &handles, &db);
   if (!opened.ok()) return FromRocks(opened).WithContext("cannot open the item index");
   index->db_.reset(db);
 
@@ -210,9 +210,11 @@ Result<std::unique_ptr<ItemIndex>> RocksIndex::Open(wal::FileSystem& fs,
 RocksIndex::~RocksIndex() {
   if (db_ == nullptr) return;
   WriterLock lock(mutex_);
-  for (const auto& [table, handle] : families_) db_->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
+  for (const auto& [table, handle] : families_)
+    db_->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
   for (auto* handle : dropped_) db_->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
-  if (default_family_ != nullptr) db_->DestroyColumnFamilyHandle(default_family_).PermitUncheckedError();
+  if (default_family_ != nullptr)
+    db_->DestroyColumnFamilyHandle(default_family_).PermitUncheckedError();
   db_->Close().PermitUncheckedError();
 }
 
@@ -257,8 +259,8 @@ Result<std::optional<StoredItem>> RocksIndex::Get(TableId table, ByteView key) {
 Result<std::unique_ptr<IndexCursor>> RocksIndex::NewCursor(TableId table) {
   auto* family = Family(table);
   if (family == nullptr) return std::unique_ptr<IndexCursor>(std::make_unique<EmptyCursor>());
-  return std::unique_ptr<IndexCursor>(
-      std::make_unique<RocksCursor>(std::unique_ptr<rocksdb::Iterator>(db_->NewIterator({}, family))));
+  return std::unique_ptr<IndexCursor>(std::make_unique<RocksCursor>(
+      std::unique_ptr<rocksdb::Iterator>(db_->NewIterator({}, family))));
 }
 
 Result<std::unique_ptr<ItemIndex::Ingest>> RocksIndex::NewIngest() {

@@ -218,9 +218,8 @@ Result<std::optional<Item>> StoreImpl::Get(const std::string& table, const Item&
   const engine::Table* found = catalogue->Find(table);
   if (found == nullptr) return NotFound("there is no table '" + table + "'");
   TAILRACE_ASSIGN_OR_RETURN(const std::string storage_key, EncodeKey(found->keys, key));
-  TAILRACE_ASSIGN_OR_RETURN(
-      const engine::FoundItem item,
-      engine::FindItem(core_->buffer, *core_->index, found->id, storage_key));
+  TAILRACE_ASSIGN_OR_RETURN(const engine::FoundItem item,
+                            engine::FindItem(core_->buffer, *core_->index, found->id, storage_key));
   TAILRACE_RETURN_IF_ERROR(
       core_->positions->WaitSafe(std::max(item.rests_on + 1, catalogue->lsn())));
   if (!item.image) return std::optional<Item>();
@@ -237,9 +236,9 @@ Result<ItemPage> StoreImpl::ReadPage(const engine::Table& table, const Range& ra
   bool more = false;
   {
     TAILRACE_ASSIGN_OR_RETURN(
-        auto cursor, engine::MergedCursor::Open(core_->buffer, *core_->index, table.id,
-                                                range.keys.lower, range.keys.upper,
-                                                range.direction));
+        auto cursor,
+        engine::MergedCursor::Open(core_->buffer, *core_->index, table.id, range.keys.lower,
+                                   range.keys.upper, range.direction));
     uint64_t bytes = 0;
     while (cursor->Next()) {
       if (images.size() == range.items_max || (bytes >= range.bytes_max && !images.empty())) {
@@ -265,13 +264,12 @@ Result<ItemPage> StoreImpl::Query(const std::string& table, const QueryRequest& 
   TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
   const engine::Table* found = catalogue->Find(table);
   if (found == nullptr) return NotFound("there is no table '" + table + "'");
-  Range range{.keys = {},
-              .direction =
-                  request.forward ? engine::Direction::kForward : engine::Direction::kBackward,
-              .items_max = request.items_max,
-              .bytes_max = request.bytes_max};
-  TAILRACE_ASSIGN_OR_RETURN(range.keys,
-                            SortRange(found->keys, request.partition, request.sort));
+  Range range{
+      .keys = {},
+      .direction = request.forward ? engine::Direction::kForward : engine::Direction::kBackward,
+      .items_max = request.items_max,
+      .bytes_max = request.bytes_max};
+  TAILRACE_ASSIGN_OR_RETURN(range.keys, SortRange(found->keys, request.partition, request.sort));
   if (request.start_after) {
     TAILRACE_ASSIGN_OR_RETURN(std::string key, EncodeKey(found->keys, *request.start_after));
     if (request.forward) {

@@ -100,9 +100,9 @@ struct WriteResult {
 // ---------------------------------------------------------------------------------------- reads
 
 struct QueryRequest {
-  Value partition;                                   // The partition key's value.
-  SortCondition sort = {};                         // kAny: the whole partition.
-  bool forward = true;                               // False: from the highest sort key down.
+  Value partition;          // The partition key's value.
+  SortCondition sort = {};  // kAny: the whole partition.
+  bool forward = true;      // False: from the highest sort key down.
   uint32_t items_max = 1000;
   uint64_t bytes_max = 1 << 20;                    // Of item sizes; at least one item is returned.
   std::optional<Item> start_after = std::nullopt;  // Key of the last page's last item.
@@ -256,8 +256,8 @@ class Store {
 
   // Waits until the commit is as safe as the store's durability says.
   virtual Status Wait(const CommitToken& token) = 0;
-  // Waits until readers of streams can see the commit too: fan-out follows writes at once, but apart from
-  // them.
+  // Waits until readers of streams can see the commit too: fan-out follows writes at once, but
+  // apart from them.
   virtual Status WaitFannedOut(const CommitToken& token) = 0;
 
   virtual Result<std::optional<Item>> Get(const std::string& table, const Item& key) = 0;

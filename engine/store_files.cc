@@ -10,8 +10,8 @@
 namespace tailrace::engine {
 namespace {
 
-// The STORE file, little-endian: magic u64, version u32, durability u32, store id u64, created u64, complete
-// u64, XXH3 of all before it u64.
+// The STORE file, little-endian: magic u64, version u32, durability u32, store id u64, created u64,
+// complete u64, XXH3 of all before it u64.
 constexpr uint64_t kIdentityMagic = 0x4552'4f54'534c'5254;  // "TRLSTORE" in file order.
 constexpr uint64_t kIdentityBytes = 48;
 constexpr uint64_t kIdentityHashAt = kIdentityBytes - 8;
@@ -79,7 +79,8 @@ Result<std::unique_ptr<wal::FileLock>> ClaimDirectory(wal::FileSystem& fs, const
   }
   TAILRACE_ASSIGN_OR_RETURN(const auto entries, fs.List(paths.directory));
   const auto has = [&](ByteView name) {
-    return std::any_of(entries.begin(), entries.end(), [&](const auto& e) { return e.name == name; });
+    return std::any_of(entries.begin(), entries.end(),
+                       [&](const auto& e) { return e.name == name; });
   };
   if (!has("STORE")) {
     // LOCK and STORE.tmp may be left from a creation that a crash cut short.

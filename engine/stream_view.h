@@ -9,7 +9,8 @@ namespace tailrace::engine {
 
 Result<StreamInfo> ViewStream(const shards::Stream& stream);
 
-// Decodes a shard log's record. `stream` is the one it belongs to. kCorruption: key or image cannot be read.
+// Decodes a shard log's record. `stream` is the one it belongs to. kCorruption: key or image cannot
+// be read.
 Result<ChangeRecord> ViewRecord(StoreId store, const shards::Stream& stream, const KeySchema& keys,
                                 ShardId shard, const shards::Record& record);
 

@@ -58,7 +58,8 @@ std::vector<Generation::KeyedItem> Generation::Range(TableId table, ByteView low
     const Stripe& stripe = stripes_[direction == Direction::kForward ? first + step : last - step];
     MutexLock lock(stripe.latch);
     const auto begin = stripe.items.lower_bound(Key{table, lower});
-    const auto end = stripe.items.lower_bound(upper.empty() ? Key{next_table, {}} : Key{table, upper});
+    const auto end =
+        stripe.items.lower_bound(upper.empty() ? Key{next_table, {}} : Key{table, upper});
     if (direction == Direction::kForward) {
       for (auto at = begin; at != end && found.size() < count; ++at) {
         found.emplace_back(at->first.second, at->second);

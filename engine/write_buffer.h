@@ -1,9 +1,10 @@
 // The write buffer: changes that are in the journal and not yet in RocksDB.
 //
-// A generation is 256 stripes by the top byte of the partition-key hash, each an ordered map behind a latch
-// of its own. Storage keys begin with the hash, so stripe order is key order: point reads, ordered scans and
-// a drain that needs no sort come from one structure. Keys and images are not copied: they point into the
-// journal's memory, which keeps them until the generation is drained and no reader holds it.
+// A generation is 256 stripes by the top byte of the partition-key hash, each an ordered map behind
+// a latch of its own. Storage keys begin with the hash, so stripe order is key order: point reads,
+// ordered scans and a drain that needs no sort come from one structure. Keys and images are not
+// copied: they point into the journal's memory, which keeps them until the generation is drained
+// and no reader holds it.
 //
 // One generation is active; at most one is frozen, on its way into RocksDB.
 #pragma once
@@ -63,9 +64,9 @@ class Generation final : public ItemSink {
 
   using KeyedItem = std::pair<ByteView, BufferedItem>;
 
-  // Up to `count` items of the table with lower <= key < upper, from the lower end on (kForward) or from the
-  // upper end down (kBackward). An empty `upper` means no bound. Thread-safe; each stripe is read at once,
-  // the stripes one after another.
+  // Up to `count` items of the table with lower <= key < upper, from the lower end on (kForward) or
+  // from the upper end down (kBackward). An empty `upper` means no bound. Thread-safe; each stripe
+  // is read at once, the stripes one after another.
   std::vector<KeyedItem> Range(TableId table, ByteView lower, ByteView upper, size_t count,
                                Direction direction) const;
 
@@ -89,8 +90,8 @@ class Generation final : public ItemSink {
   std::atomic<uint64_t> changes_{0};
 };
 
-// The generations a reader looks through, newest first. Holding it keeps their bytes in memory: let go of
-// it before waiting for anything.
+// The generations a reader looks through, newest first. Holding it keeps their bytes in memory: let
+// go of it before waiting for anything.
 struct GenerationView {
   std::shared_ptr<const Generation> active;
   std::shared_ptr<const Generation> frozen;  // May be null.
@@ -106,8 +107,8 @@ class WriteBuffer final : public ItemSink {
   // Take this before a view of RocksDB: what leaves the frozen generation is in RocksDB already.
   GenerationView View() const;
 
-  // The active generation becomes the frozen one (there is none yet), and a new one takes its place. A
-  // pointer swap. The caller holds the commit gate exclusively.
+  // The active generation becomes the frozen one (there is none yet), and a new one takes its
+  // place. A pointer swap. The caller holds the commit gate exclusively.
   std::shared_ptr<const Generation> Freeze();
 
   // Forgets the frozen generation once RocksDB has it, and waits until no reader holds it.

@@ -74,8 +74,8 @@ Result<WriteResult> WritePath::Run(const std::string& table, const Item& item, K
     WriteOutcome outcome;
     {
       const KeyLocks::Held held = core_.key_locks.Lock({{write.table->id, write.key}});
-      TAILRACE_ASSIGN_OR_RETURN(
-          write.old, FindItem(core_.buffer, *core_.index, write.table->id, write.key));
+      TAILRACE_ASSIGN_OR_RETURN(write.old,
+                                FindItem(core_.buffer, *core_.index, write.table->id, write.key));
       TAILRACE_ASSIGN_OR_RETURN(outcome, Decide(write));
       if (outcome == WriteOutcome::kApplied) {
         TAILRACE_ASSIGN_OR_RETURN(frame, Append(write));
@@ -128,7 +128,8 @@ Status WritePath::CallUpdater(Write& write) const {
   return Status::Ok();
 }
 
-// Appends the change and enters it in the write buffer. Absent: the table or its stream changed meanwhile.
+// Appends the change and enters it in the write buffer. Absent: the table or its stream changed
+// meanwhile.
 Result<std::optional<wal::Frame>> WritePath::Append(const Write& write) {
   const Table& table = *write.table;
   const GateShared gate(core_.gate);

@@ -1,4 +1,5 @@
-// A store of a test's own: small segments and generations, a clock that tests step, no background upkeep.
+// A store of a test's own: small segments and generations, a clock that tests step, no background
+// upkeep.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -34,7 +35,8 @@ inline Item Game(int64_t id, const std::string& user) {
 }
 inline Item GameKey(int64_t id) { return Item{{"game_id", Value::N(id)}}; }
 
-// Every record of a stream, shard by shard, from the trim horizon to its end, of all that is safe now.
+// Every record of a stream, shard by shard, from the trim horizon to its end, of all that is safe
+// now.
 inline std::vector<ChangeRecord> ReadStream(Store& store, StreamId stream) {
   std::vector<ChangeRecord> records;
   const auto stats = store.Stats();
@@ -62,7 +64,8 @@ inline std::vector<ChangeRecord> ReadStream(Store& store, StreamId stream) {
 }
 
 // Every item of a table.
-inline std::vector<Item> ReadTable(Store& store, const std::string& table, uint32_t items_max = 1000) {
+inline std::vector<Item> ReadTable(Store& store, const std::string& table,
+                                   uint32_t items_max = 1000) {
   std::vector<Item> items;
   ScanRequest request{.items_max = items_max};
   while (true) {
