@@ -296,7 +296,8 @@ TEST_P(JournalFailureTest, AppendersReadersAndRecyclingAtOnce) {
                                     std::string(random.Below(random.OneIn(50) ? 9000 : 200), 'p');
         const auto appended = journal->Append(kTestFrame, payload, Quota::kOrdinary);
         ASSERT_OK(appended);
-        ASSERT_EQ(appended->frame.payload, payload);
+        // The payload itself may have been recycled by now.
+        ASSERT_EQ(appended->frame.end - appended->frame.lsn, FrameBytes(payload.size()));
         if (random.OneIn(8)) {
           // In kBuffered nobody else syncs.
           ASSERT_OK(synchronous() ? journal->WaitDurable(appended->frame.end) : journal->Sync());
