@@ -21,8 +21,8 @@ class Bell {
   bool Sleep(std::chrono::steady_clock::time_point deadline) {
     MutexLock lock(mutex_);
     while (!rung_) {
-      const auto left = std::chrono::ceil<std::chrono::microseconds>(
-          deadline - std::chrono::steady_clock::now());
+      const auto left =
+          std::chrono::ceil<std::chrono::microseconds>(deadline - std::chrono::steady_clock::now());
       if (left.count() <= 0) return false;
       (void)ringing_.WaitFor(mutex_, static_cast<uint64_t>(left.count()));
     }

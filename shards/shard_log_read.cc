@@ -9,7 +9,6 @@ namespace {
 
 constexpr size_t kHintsMax = 64;  // About as many readers of one shard as go on without a search.
 
-
 }  // namespace
 
 ShardLog::Bounds ShardLog::bounds() const {

@@ -1,8 +1,8 @@
 #include "shards/shard_set.h"
 
 #include <algorithm>
-#include <chrono>
 #include <atomic>
+#include <chrono>
 #include <set>
 #include <unordered_map>
 
@@ -37,7 +37,8 @@ bool ShowsOldImage(ViewType view) {
   return view == ViewType::kOldImage || view == ViewType::kNewAndOldImages;
 }
 
-constexpr uint64_t kWaitMsMax = 365ull * 24 * 3600'000;  // Keeps deadlines within the clock's range.
+constexpr uint64_t kWaitMsMax =
+    365ull * 24 * 3600'000;  // Keeps deadlines within the clock's range.
 
 // A log watched by a bell, as long as it lives.
 class Watching {

@@ -122,7 +122,7 @@ TEST(PositionTest, EveryStartInEveryState) {
                                           scene.journal.end().value + 1,
                                           UINT64_MAX};
       if (sealed) {
-        for (const uint64_t step : {0, 1}) {
+        for (const uint64_t step : {uint64_t{0}, uint64_t{1}}) {
           candidates.push_back(scene.ending.value + step);
           candidates.push_back(scene.ending.value - step);
         }
