@@ -129,6 +129,18 @@ Status DurableReader::FindShards() {
   return Status::Ok();
 }
 
+// The shard is gone with everything in it: all that may have been left unread is reported missing.
+Result<std::optional<DurableReader::Batch>> DurableReader::Expired(ShardId shard, Cursor& cursor) {
+  TAILRACE_ASSIGN_OR_RETURN(const StoreStats stats, store_.Stats());
+  const Gap gap{.kind = Gap::Kind::kTrimmed,
+                .first = cursor.position.next,
+                .last = SequenceNumber{stats.fanned_out.value}};
+  cursor.done = true;
+  last_read_ = shard;
+  return std::optional<Batch>(
+      Batch{.shard = shard, .gap = gap, .records = {}, .end_of_shard = true});
+}
+
 // The next page of any shard that has something, the one after the last read first.
 Result<std::optional<DurableReader::Batch>> DurableReader::ReadSome() {
   std::vector<ShardId> order;
@@ -138,7 +150,10 @@ Result<std::optional<DurableReader::Batch>> DurableReader::ReadSome() {
   std::rotate(order.begin(), std::upper_bound(order.begin(), order.end(), last_read_), order.end());
   for (const ShardId shard : order) {
     Cursor& cursor = cursors_.at(shard);
-    TAILRACE_ASSIGN_OR_RETURN(ChangePage page, store_.ReadShard(cursor.position, options_.limits));
+    auto read = store_.ReadShard(cursor.position, options_.limits);
+    if (read.status().code() == StatusCode::kNotFound) return Expired(shard, cursor);
+    TAILRACE_RETURN_IF_ERROR(read.status());
+    ChangePage& page = *read;
     cursor.position = page.next;
     cursor.caught_up = page.caught_up;
     cursor.done = page.end_of_shard;

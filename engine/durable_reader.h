@@ -83,6 +83,7 @@ class DurableReader {
   Status LoadOne(const Item& checkpoint);
   Status FindShards();
   bool Ready(const ShardInfo& shard, const StreamInfo& stream) const;
+  Result<std::optional<Batch>> Expired(ShardId shard, Cursor& cursor);
   Result<std::optional<Batch>> ReadSome();
 
   Store& store_;

@@ -56,6 +56,10 @@ Status Maintenance::Run() {
   if (core_.clock->ConfirmationDue()) TAILRACE_RETURN_IF_ERROR(ConfirmDowntime());
   MutexLock lock(run_mutex_);
   TAILRACE_RETURN_IF_ERROR(AppendClock(frames::TICK));
+  // In kBuffered nobody waits for the disk: this bounds what a power loss may take back.
+  if (core_.positions->durable() < core_.positions->entered()) {
+    TAILRACE_RETURN_IF_ERROR(core_.journal->Sync());
+  }
   return Trim();
 }
 

@@ -82,8 +82,9 @@ struct StoreOptions {
   uint64_t shard_segment_bytes_max = 16ull << 20;
   uint64_t shard_segment_age_ms_max = 4ull * 3600'000;
 
-  // How often the store looks whether records expired, and writes a clock reading into the journal.
-  // 0: never by itself; call RunMaintenance.
+  // How often the store looks whether records expired, writes a clock reading into the journal, and
+  // (in kBuffered) makes the journal durable: what a power loss may take back is at most about this
+  // old. 0: never by itself; call RunMaintenance.
   uint64_t maintenance_interval_ms = 60'000;
 
   // Called from the store's threads; must not call the store. May be empty.

@@ -117,6 +117,31 @@ TEST_P(StorePauseTest, ACheckpointHeldAnywhereHidesNothing) {
   EXPECT_EQ(ReadTable(*store_, "UserGames").size(), static_cast<size_t>(next));
 }
 
+TEST_P(StorePauseTest, WritersWaitWhileTheJournalIsAtItsLimit) {
+  Open();
+  MakeGames(std::nullopt);
+  holder_.HoldAt(PausePoint::kAfterFreeze);
+  constexpr int kItems = 600;
+  constexpr int kItemBytes = 20'000;
+  std::atomic<int> written{0};
+  std::thread writer([&] {
+    for (int id = 0; id < kItems; ++id) {
+      EXPECT_OK(store_->Put("UserGames", Game(id, std::string(kItemBytes, 'x'))));
+      ++written;
+    }
+  });
+  holder_.WaitUntilReached();
+  // Nothing is drained now, so the journal fills up to its limit and no further.
+  while (store_->Stats()->journal_live_bytes < options_.journal_bytes_max)
+    std::this_thread::yield();
+  EXPECT_LT(written.load(), kItems);
+  EXPECT_LT(store_->Stats()->journal_live_bytes, options_.journal_bytes_max + (1 << 20));
+  EXPECT_EQ(*store_->Get("UserGames", GameKey(0)), Game(0, std::string(kItemBytes, 'x')));
+  holder_.LetGo();
+  writer.join();
+  EXPECT_EQ(ReadTable(*store_, "UserGames").size(), static_cast<size_t>(kItems));
+}
+
 TEST_P(StorePauseTest, ACatalogueChangeWaitsForCommitsUnderWay) {
   Open();
   MakeGames(std::nullopt);

@@ -401,6 +401,28 @@ TEST_P(StoreTest, ADurableReaderGoesOnWhereItWas) {
   EXPECT_EQ(store_->ListTables()->size(), 1u) << "the readers' table is the store's own";
 }
 
+TEST_P(StoreTest, ADurableReaderLearnsThatAShardExpired) {
+  Open();
+  MakeGames(ViewType::kNewImage);
+  const StreamId stream = LatestStream("UserGames");
+  for (int id = 0; id < 20; ++id) ASSERT_OK(store_->Put("UserGames", Game(id, "a")));
+  auto reader = DurableReader::Open(*store_, "late", stream, {.limits = {.records_max = 1}});
+  ASSERT_OK(reader);
+  ASSERT_OK(store_->DisableStream("UserGames"));
+  // Keeps the stream in the catalogue while its shards expire one after another.
+  clock_.Advance(25 * 3600'000);
+  ASSERT_OK(store_->RunMaintenance());
+  const auto batch = (*reader)->Next(0);
+  if (batch.ok()) {
+    ASSERT_TRUE(batch->has_value());
+    ASSERT_TRUE((*batch)->gap.has_value());
+    EXPECT_EQ((*batch)->gap->kind, Gap::Kind::kTrimmed);
+    EXPECT_TRUE((*batch)->records.empty());
+  } else {
+    EXPECT_EQ(batch.status().code(), StatusCode::kNotFound) << batch.status().ToString();
+  }
+}
+
 TEST_P(StoreTest, ASecondOpenerIsRefused) {
   Open();
   const auto second = Store::Open(directory_, options_);
