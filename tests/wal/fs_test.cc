@@ -540,6 +540,29 @@ TEST_F(PosixFsTest, AFullDiskIsNoSpaceAndAFailedAllocationLeavesTheSize) {
   EXPECT_EQ(result, kPassed);
 }
 
+// ext4 keeps what it could allocate before the disk was full, and the size with it.
+TEST_F(PosixFsTest, AFailedAllocationOnExt4GivesBackWhatItGot) {
+  const int result = InChild([&] {
+    const std::string image = At("image");
+    const std::string mount = At("mount");
+    if (!fs().CreateDirectory(mount).ok()) return 1;
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+      return kRefused;
+    }
+    const std::string command = "PATH=$PATH:/usr/sbin:/sbin; (truncate -s 8M " + image +
+                                " && mkfs.ext4 -q " + image + " && mount -o loop " + image + " " +
+                                mount + ") >/dev/null 2>&1";
+    if (std::system(command.c_str()) != 0) return kRefused;
+    auto file = fs().Open(JoinPath(mount, "a"), OpenMode::kCreate).value();
+    if (!file->Allocate(64 << 10).ok()) return 2;
+    if (file->Allocate(1 << 30).code() != StatusCode::kNoSpace) return 3;
+    return file->SizeBytes().value() == 64 << 10 ? kPassed : 4;
+  });
+  if (result == kRefused) GTEST_SKIP() << "needs mkfs.ext4 and the right to mount";
+  EXPECT_EQ(result, kPassed);
+}
+
 TEST_F(PosixFsTest, AShortWriteIsContinuedUntilItsErrorShows) {
   const int result = InChild([&] {
     ::signal(SIGXFSZ, SIG_IGN);
