@@ -1,0 +1,319 @@
+#include "tests/crash/kill_history.h"
+
+#include <algorithm>
+
+#include "tests/crash/kill_world.h"
+
+namespace tailrace::test {
+namespace {
+
+std::string Name(const HeardWrite& write) {
+  return "write " + std::to_string(write.id) + " of table " + KeySpace::Of(write.table).name() +
+         ", key " + std::to_string(write.key);
+}
+
+std::string Name(const ShardKey& shard) {
+  return "stream " + std::to_string(shard.first) + ", shard " + std::to_string(shard.second);
+}
+
+}  // namespace
+
+bool HeardWrite::MayLeave(const ItemState& state) const {
+  if (operation == Operation::kUpdate) return state.write == id;
+  if (operation == Operation::kUpdateUnchanged || operation == Operation::kUpdateFailing) {
+    return false;
+  }
+  return state == ResultOf(operation, {}, id, wanted);
+}
+
+// ---- Readers ----
+
+void ReaderLedger::Open(const Event& event) {
+  std::erase_if(session_, [&](const auto& each) { return each.first.first == event.stream; });
+}
+
+void ReaderLedger::Attachment(const Event& event, const Complaint& complain) {
+  const ShardKey shard{event.stream, event.shard};
+  Kept& kept = kept_[shard];
+  if (kept.sure != event.ordinal && kept.maybe != event.ordinal) {
+    complain(Name(shard) + ": a checkpoint at ordinal " + std::to_string(event.ordinal) +
+             " is there, " + (kept.sure ? std::to_string(*kept.sure) : "none") + " was kept");
+  }
+  kept = {event.ordinal, std::nullopt};
+  session_[shard] = {event.ordinal, false};
+  ++resumed_;
+}
+
+void ReaderLedger::Gap(const Event& event) { session_[{event.stream, event.shard}].gap = true; }
+
+bool ReaderLedger::Delivered(const Event& event, const Complaint& complain) {
+  const ShardKey shard{event.stream, event.shard};
+  const auto found = session_.find(shard);
+  const bool first = found == session_.end();
+  if (first) {
+    Kept& kept = kept_[shard];
+    if (kept.sure) complain(Name(shard) + ": a reader has lost its checkpoint");
+    kept.maybe.reset();
+  } else {
+    const Cursor& cursor = found->second;
+    const bool follows =
+        cursor.gap ? event.ordinal > cursor.ordinal : event.ordinal == cursor.ordinal + 1;
+    if (!follows) {
+      complain(Name(shard) + ": a durable reader was given ordinal " +
+               std::to_string(event.ordinal) + " after " + std::to_string(cursor.ordinal));
+    }
+  }
+  session_[shard] = {event.ordinal, false};
+  return first;
+}
+
+void ReaderLedger::CheckpointBegin(const Event& event) {
+  kept_[{event.stream, event.shard}].maybe = event.ordinal;
+}
+
+void ReaderLedger::CheckpointEnd(const Event& event) {
+  if (event.code != StatusCode::kOk) return;
+  kept_[{event.stream, event.shard}] = {event.ordinal, std::nullopt};
+}
+
+// ---- All ----
+
+void History::Begin(uint64_t floor, uint64_t true_ms) {
+  ReaderLedger ledger = std::move(ledger_);
+  *this = {};
+  ledger_ = std::move(ledger);
+  highest_sequence_ = floor;
+  first_ms_ = last_ms_ = true_ms;
+}
+
+void History::ProcessDied() {
+  ledger_.ProcessDied();
+  plain_ = {};
+}
+
+uint64_t History::KeyFloor(uint32_t table, uint32_t key) const {
+  const auto found = key_floors_.find({table, key});
+  return found == key_floors_.end() ? 0 : found->second;
+}
+
+void History::Hear(const Event& event, const Complaint& complain) {
+  last_ms_ = std::max(last_ms_, event.true_ms);
+  switch (event.kind) {
+    case EventKind::kWriteBegin:
+      return WriteBegin(event);
+    case EventKind::kWriteEnd:
+      return WriteEnd(event, complain);
+    case EventKind::kWriteQueued:
+      return WriteQueued(event, complain);
+    case EventKind::kWaitEnd:
+      for (const size_t index : queued_[event.thread]) writes_[index].safe = true;
+      queued_[event.thread].clear();
+      return;
+    case EventKind::kReadBegin:
+      read_floors_[event.thread] = KeyFloor(event.table, event.key);
+      return;
+    case EventKind::kReadEnd:
+      if (event.code == StatusCode::kOk) {
+        observations_.push_back(
+            {event.table, event.key, event.new_state, read_floors_[event.thread]});
+      } else if (event.code != StatusCode::kNotFound) {
+        complain("a read failed: " + std::string(StatusCodeName(event.code)));
+      }
+      return;
+    case EventKind::kTableChangeBegin:
+    case EventKind::kTableChangeEnd:
+      return HearTableChange(event, complain);
+    case EventKind::kMaintenanceBegin:
+      maintenance_begun_ = {event.true_ms, highest_delivered_};
+      return;
+    case EventKind::kMaintenanceEnd:
+      maintained_ = maintenance_begun_;
+      return;
+    default:
+      return HearReader(event, complain);
+  }
+}
+
+void History::WriteBegin(const Event& event) {
+  HeardWrite write;
+  write.operation = event.operation;
+  write.thread = event.thread;
+  write.table = event.table;
+  write.key = event.key;
+  write.id = event.write;
+  write.wanted = event.new_state;
+  write.begun_ms = event.true_ms;
+  write.floor = highest_sequence_;
+  write.key_floor = KeyFloor(event.table, event.key);
+  by_id_[write.id] = writes_.size();
+  writes_.push_back(write);
+}
+
+void History::TakeSequence(HeardWrite& write, uint64_t sequence, const Complaint& complain) {
+  write.changed = true;
+  write.sequence = sequence;
+  if (sequence <= write.floor) {
+    complain(Name(write) + " has the sequence number " + std::to_string(sequence) +
+             ", and when it began " + std::to_string(write.floor) + " had been given");
+  }
+  highest_sequence_ = std::max(highest_sequence_, sequence);
+}
+
+void History::WriteQueued(const Event& event, const Complaint& complain) {
+  const size_t index = by_id_.at(event.write);
+  HeardWrite& write = writes_[index];
+  write.stage = HeardWrite::Stage::kQueued;
+  TakeSequence(write, event.sequence, complain);
+  write.new_state = ResultOf(write.operation, {}, write.id, write.wanted);
+  queued_[event.thread].push_back(index);
+}
+
+void History::WriteEnd(const Event& event, const Complaint& complain) {
+  HeardWrite& write = writes_[by_id_.at(event.write)];
+  write.stage = HeardWrite::Stage::kEnded;
+  write.ended_ms = event.true_ms;
+  write.safe = true;
+  if (event.code != StatusCode::kOk) return JudgeError(write, event, complain);
+  const auto outcome = static_cast<WriteOutcome>(event.outcome);
+  if (outcome == WriteOutcome::kApplied) {
+    TakeSequence(write, event.sequence, complain);
+    uint64_t& floor = key_floors_[{write.table, write.key}];
+    floor = std::max(floor, write.sequence);
+  } else if (event.sequence != 0) {
+    complain(Name(write) + " changed nothing and has a sequence number");
+  }
+  write.has_states = event.has_old_image;
+  if (!write.has_states) return;
+  write.old_state = event.old_state;
+  write.new_state = event.new_state;
+  JudgeOutcome(write, event, complain);
+  if (outcome != WriteOutcome::kApplied) {
+    observations_.push_back({write.table, write.key, event.old_state, write.key_floor});
+  }
+}
+
+void History::JudgeError(const HeardWrite& write, const Event& event,
+                         const Complaint& complain) const {
+  const bool expected =
+      event.code == StatusCode::kNotFound ||
+      (write.operation == Operation::kUpdateFailing && event.code == StatusCode::kBusy);
+  if (!expected) {
+    complain(Name(write) + " failed: " + std::string(StatusCodeName(event.code)) + ": " +
+             event.text.data());
+  }
+}
+
+void History::JudgeOutcome(const HeardWrite& write, const Event& event,
+                           const Complaint& complain) const {
+  const ItemState& old = event.old_state;
+  const bool holds = ConditionHolds(write.operation, old);
+  const ItemState made = holds ? ResultOf(write.operation, old, write.id, write.wanted) : old;
+  const WriteOutcome expected = !holds        ? WriteOutcome::kRejected
+                                : made == old ? WriteOutcome::kUnchanged
+                                              : WriteOutcome::kApplied;
+  if (static_cast<WriteOutcome>(event.outcome) != expected || !(event.new_state == made)) {
+    complain(Name(write) + " over " + old.ToString() + " ended with outcome " +
+             std::to_string(event.outcome) + " and " + event.new_state.ToString() + ", not " +
+             std::to_string(static_cast<int>(expected)) + " and " + made.ToString());
+  }
+  if (write.operation == Operation::kUpdateFailing) {
+    complain(Name(write) + " succeeded, though its updater failed");
+  }
+}
+
+void History::HearTableChange(const Event& event, const Complaint& complain) {
+  if (event.kind == EventKind::kTableChangeBegin) {
+    TableChange change;
+    change.operation = event.operation;
+    change.table = event.table;
+    change.view = event.view;
+    change.with_stream = event.outcome != 0;
+    change.table_id = event.first;
+    change.stream = event.stream;
+    table_changes_.push_back(change);
+    return;
+  }
+  TableChange& change = table_changes_.back();
+  change.ended = true;
+  change.done = event.code == StatusCode::kOk;
+  change.table_id = event.first;
+  change.stream = event.stream;
+  change.sequence = event.sequence;
+  if (!change.done && change.operation != Operation::kEnableStream) {
+    complain("a change of table " + KeySpace::Of(change.table).name() +
+             " failed: " + event.text.data());
+  }
+}
+
+void History::DeliveredPlain(const Event& event, Delivery& delivery, const Complaint& complain) {
+  if (plain_.shard != ShardKey{event.stream, event.shard}) {
+    return complain("a reader was given a record of another shard");
+  }
+  if (!plain_.ordinal) {
+    if (plain_.start == StartAt::kTrimHorizon) delivery.from_trim_horizon = true;
+    if (plain_.start == StartAt::kAtSequenceNumber) delivery.first_at_least = plain_.asked;
+    if (plain_.start == StartAt::kAfterSequenceNumber) delivery.first_at_least = plain_.asked + 1;
+  } else if (plain_.gap ? event.ordinal <= *plain_.ordinal : event.ordinal != *plain_.ordinal + 1) {
+    complain(Name(plain_.shard) + ": a reader was given ordinal " + std::to_string(event.ordinal) +
+             " after " + std::to_string(*plain_.ordinal));
+  }
+  // What was asked for may be gone, and the reader was told so.
+  if (plain_.gap) delivery.first_at_least.reset();
+  plain_.ordinal = event.ordinal;
+  plain_.gap = false;
+}
+
+void History::HearGap(const Event& event, const Complaint& complain) {
+  const bool lost = event.outcome != 0;
+  gaps_.push_back({event.stream, event.shard, event.first, event.last, lost});
+  if (event.thread == kDurableReaderThread) {
+    if (lost) complain("a durable reader was told that records were lost");
+    return ledger_.Gap(event);
+  }
+  // The death of a process loses nothing; but who asks for a number between two lives, which no
+  // record ever had, is told that it might have been one.
+  if (lost && (plain_.ordinal || plain_.asked < event.last)) {
+    complain("a reader was told that records from " + std::to_string(event.first) + " to " +
+             std::to_string(event.last) + " were lost");
+  }
+  plain_.gap = plain_.gap || !lost;
+}
+
+void History::HearReader(const Event& event, const Complaint& complain) {
+  switch (event.kind) {
+    case EventKind::kReaderOpen:
+      return ledger_.Open(event);
+    case EventKind::kAttachment:
+      return ledger_.Attachment(event, complain);
+    case EventKind::kCheckpointBegin:
+      return ledger_.CheckpointBegin(event);
+    case EventKind::kCheckpointEnd:
+      return ledger_.CheckpointEnd(event);
+    case EventKind::kSought:
+      plain_ = {{event.stream, event.shard},
+                std::nullopt,
+                false,
+                static_cast<StartAt>(event.outcome),
+                event.sequence};
+      return;
+    case EventKind::kGap:
+      return HearGap(event, complain);
+    case EventKind::kDelivered: {
+      Delivery delivery{event.stream, event.shard, event.ordinal, event.sequence,
+                        event.first,  false,       std::nullopt};
+      if (event.thread == kDurableReaderThread) {
+        delivery.from_trim_horizon = ledger_.Delivered(event, complain);
+      } else {
+        DeliveredPlain(event, delivery, complain);
+      }
+      highest_sequence_ = std::max(highest_sequence_, event.sequence);
+      highest_delivered_ = std::max(highest_delivered_, event.sequence);
+      deliveries_.push_back(delivery);
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+}  // namespace tailrace::test

@@ -1,0 +1,189 @@
+// What processes told the oracle while they ran, and what can be judged without a look at the
+// store: the order of sequence numbers, outcomes of writes, and where readers went on.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/crash/kill_protocol.h"
+
+namespace tailrace::test {
+
+// Takes the problems that are found.
+using Complaint = std::function<void(const std::string&)>;
+
+// One write, from its beginning on.
+struct HeardWrite {
+  enum class Stage { kBegun, kQueued, kEnded };
+
+  Stage stage = Stage::kBegun;
+  Operation operation{};
+  uint8_t thread = 0;
+  uint32_t table = 0;
+  uint32_t key = 0;
+  uint64_t id = 0;
+  ItemState wanted;        // Of kPutState.
+  uint64_t begun_ms = 0;   // True time, as everything here.
+  uint64_t ended_ms = 0;   // Once ended.
+  uint64_t floor = 0;      // Highest sequence number known when it began.
+  uint64_t key_floor = 0;  // Of an ended change of this key.
+  bool safe = false;       // Ended, or queued and waited for.
+  bool changed = false;    // It has a sequence number.
+  uint64_t sequence = 0;
+  bool has_states = false;  // It returned both images.
+  ItemState old_state;
+  ItemState new_state;
+
+  // Whether it may have left this state; of a write about which nothing more is known.
+  bool MayLeave(const ItemState& state) const;
+};
+
+// Somebody was shown an item.
+struct Observation {
+  uint32_t table = 0;
+  uint32_t key = 0;
+  ItemState state;
+  uint64_t key_floor = 0;  // Sequence of the newest ended change of the key when the read began.
+};
+
+// A table was made or dropped, its stream enabled or disabled.
+struct TableChange {
+  Operation operation{};
+  uint32_t table = 0;
+  ViewType view{};
+  bool with_stream = false;
+  uint64_t table_id = 0;
+  uint64_t stream = 0;
+  uint64_t sequence = 0;  // Changes before and after it have lower and higher numbers.
+  bool ended = false;
+  bool done = false;  // Ended well.
+};
+
+// A reader was given a record.
+struct Delivery {
+  uint64_t stream = 0;
+  uint64_t shard = 0;
+  uint64_t ordinal = 0;
+  uint64_t sequence = 0;
+  uint64_t digest = 0;
+  bool from_trim_horizon = false;          // It is the first that a reader was given from there.
+  std::optional<uint64_t> first_at_least;  // The first for a reader that asked for this number.
+};
+
+struct HeardGap {
+  uint64_t stream = 0;
+  uint64_t shard = 0;
+  uint64_t first = 0;
+  uint64_t last = 0;
+  bool lost = false;  // Else trimmed.
+};
+
+using ShardKey = std::pair<uint64_t, uint64_t>;  // Stream and shard.
+
+// How far the durable reader's checkpoints reach in each shard, through all crashes.
+class ReaderLedger {
+ public:
+  // The process that was reading is gone.
+  void ProcessDied() { session_.clear(); }
+
+  void Open(const Event& event);
+  void Attachment(const Event& event, const Complaint& complain);
+  void Gap(const Event& event);
+  // Returns whether this is the first record of a shard that was begun at its trim horizon.
+  bool Delivered(const Event& event, const Complaint& complain);
+  void CheckpointBegin(const Event& event);
+  void CheckpointEnd(const Event& event);
+
+  uint64_t resumed() const { return resumed_; }
+
+ private:
+  struct Kept {
+    std::optional<uint64_t> sure;   // Ordinal of the newest checkpoint that ended.
+    std::optional<uint64_t> maybe;  // Of one that was begun and not ended.
+  };
+  struct Cursor {
+    uint64_t ordinal = 0;  // Of the last record delivered.
+    bool gap = false;
+  };
+
+  std::map<ShardKey, Kept> kept_;
+  std::map<ShardKey, Cursor> session_;
+  uint64_t resumed_ = 0;
+};
+
+// The traffic since the store was last seen whole.
+class History {
+ public:
+  // Forgets all but the ledger. `floor`: sequence numbers from now on are above.
+  void Begin(uint64_t floor, uint64_t true_ms);
+
+  // The process that told so far is gone.
+  void ProcessDied();
+
+  void Hear(const Event& event, const Complaint& complain);
+
+  const std::vector<HeardWrite>& writes() const { return writes_; }
+  const std::vector<Observation>& observations() const { return observations_; }
+  const std::vector<TableChange>& table_changes() const { return table_changes_; }
+  const std::vector<Delivery>& deliveries() const { return deliveries_; }
+  const std::vector<HeardGap>& gaps() const { return gaps_; }
+  const ReaderLedger& ledger() const { return ledger_; }
+
+  uint64_t first_ms() const { return first_ms_; }
+  uint64_t last_ms() const { return last_ms_; }  // No clock was beyond.
+  // The last upkeep round that ended: when it began, and the highest sequence number that readers
+  // had been given by then.
+  struct Maintained {
+    uint64_t begun_ms = 0;
+    uint64_t delivered = 0;
+  };
+  const std::optional<Maintained>& maintained() const { return maintained_; }
+  uint64_t highest_sequence() const { return highest_sequence_; }
+
+ private:
+  struct PlainCursor {
+    ShardKey shard;
+    std::optional<uint64_t> ordinal;
+    bool gap = false;
+    StartAt start{};
+    uint64_t asked = 0;
+  };
+  using KeyOfTable = std::pair<uint32_t, uint32_t>;
+
+  void WriteBegin(const Event& event);
+  void WriteEnd(const Event& event, const Complaint& complain);
+  void WriteQueued(const Event& event, const Complaint& complain);
+  void JudgeOutcome(const HeardWrite& write, const Event& event, const Complaint& complain) const;
+  void JudgeError(const HeardWrite& write, const Event& event, const Complaint& complain) const;
+  void TakeSequence(HeardWrite& write, uint64_t sequence, const Complaint& complain);
+  void HearTableChange(const Event& event, const Complaint& complain);
+  void HearReader(const Event& event, const Complaint& complain);
+  void HearGap(const Event& event, const Complaint& complain);
+  void DeliveredPlain(const Event& event, Delivery& delivery, const Complaint& complain);
+  uint64_t KeyFloor(uint32_t table, uint32_t key) const;
+
+  std::vector<HeardWrite> writes_;
+  std::map<uint64_t, size_t> by_id_;
+  std::map<uint8_t, std::vector<size_t>> queued_;  // By thread, not waited for yet.
+  std::map<uint8_t, uint64_t> read_floors_;        // By thread that reads.
+  std::map<KeyOfTable, uint64_t> key_floors_;
+  std::vector<Observation> observations_;
+  std::vector<TableChange> table_changes_;
+  std::vector<Delivery> deliveries_;
+  std::vector<HeardGap> gaps_;
+  PlainCursor plain_;
+  ReaderLedger ledger_;
+  uint64_t first_ms_ = 0;
+  uint64_t last_ms_ = 0;
+  Maintained maintenance_begun_;
+  std::optional<Maintained> maintained_;
+  uint64_t highest_delivered_ = 0;
+  uint64_t highest_sequence_ = 0;
+};
+
+}  // namespace tailrace::test

@@ -1,0 +1,459 @@
+// The oracle of the kill test is itself on trial here: a short story of a store, told as a process
+// would tell it, is right as it stands, and each way to break a promise is noticed.
+#include "tests/crash/kill_oracle.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tests/crash/kill_world.h"
+
+namespace tailrace::test {
+namespace {
+
+using ::testing::HasSubstr;
+using Story = std::vector<std::vector<Event>>;  // What each life told.
+
+constexpr uint64_t kHourMs = 3600'000;
+constexpr uint64_t kRetentionMs = 24 * kHourMs;
+constexpr uint64_t kPut = 1001;      // Ids of the writes: of key 3,
+constexpr uint64_t kUpdate = 1002;   // of key 3 again,
+constexpr uint64_t kPending = 1003;  // of key 4, under way when the process dies.
+constexpr uint64_t kBare = 1004;     // In the table without a stream.
+constexpr uint64_t kBarePending = 1005;
+constexpr uint32_t kStreamed = 0;  // Numbers of the two tables.
+constexpr uint32_t kPlain = 3;
+
+Event Opened(uint64_t epoch, uint64_t lsn, uint64_t true_ms) {
+  Event event{.kind = EventKind::kOpened, .true_ms = true_ms};
+  event.first = epoch;
+  event.second = lsn;
+  event.write = 77;
+  event.ordinal = 1;
+  return event;
+}
+
+Event TableChanged(EventKind kind, Operation operation, uint32_t table, uint64_t id,
+                   uint64_t stream, uint64_t sequence) {
+  Event event{.kind = kind, .operation = operation, .table = table};
+  event.outcome = stream != 0;
+  event.first = id;
+  event.stream = stream;
+  event.sequence = sequence;
+  return event;
+}
+
+void Create(std::vector<Event>& life, uint32_t table, uint64_t id, uint64_t stream,
+            uint64_t sequence) {
+  life.push_back(
+      TableChanged(EventKind::kTableChangeBegin, Operation::kCreateTable, table, 0, stream, 0));
+  life.push_back(TableChanged(EventKind::kTableChangeEnd, Operation::kCreateTable, table, id,
+                              stream, sequence));
+}
+
+Event WriteBegin(uint64_t id, Operation operation, uint32_t table, uint32_t key) {
+  Event event{.kind = EventKind::kWriteBegin, .operation = operation, .table = table, .key = key};
+  event.thread = kFirstWriterThread;
+  event.write = id;
+  event.true_ms = 1;
+  return event;
+}
+
+Event WriteEnd(Event event, uint64_t sequence, const ItemState& old, const ItemState& made) {
+  event.kind = EventKind::kWriteEnd;
+  event.sequence = sequence;
+  event.has_old_image = true;
+  event.old_state = old;
+  event.new_state = made;
+  event.true_ms = 2;
+  return event;
+}
+
+Event Read(EventKind kind, uint32_t table, uint32_t key, const ItemState& state) {
+  Event event{.kind = kind, .table = table, .key = key};
+  event.thread = kFirstWriterThread + 1;
+  event.new_state = state;
+  return event;
+}
+
+Event Record(uint64_t ordinal, uint64_t sequence, uint32_t key, const ItemState& old,
+             const ItemState& made) {
+  Event event{.kind = EventKind::kRecord, .view = ViewType::kNewAndOldImages, .key = key};
+  event.stream = 1;
+  event.shard = 1;
+  event.ordinal = ordinal;
+  event.sequence = sequence;
+  event.change = old.present() ? ChangeKind::kModify : ChangeKind::kInsert;
+  event.has_new_image = true;
+  event.has_old_image = old.present();
+  event.old_state = old;
+  event.new_state = made;
+  event.first = 5000 + ordinal;
+  return event;
+}
+
+Event ItemOf(uint32_t table, uint32_t key, const ItemState& state) {
+  Event event{.kind = EventKind::kItem, .table = table, .key = key};
+  event.new_state = state;
+  return event;
+}
+
+const ItemState kPutState{kPut, 0, 0};
+const ItemState kUpdateState{kUpdate, 1, kPut};
+const ItemState kPendingState{kPending, 0, 0};
+const ItemState kBareState{kBare, 0, 0};
+const ItemState kBarePendingState{kBarePending, 0, 0};
+
+// A whole dump; the pending writes did not survive.
+std::vector<Event> Dump(uint64_t epoch, uint64_t lsn, uint64_t true_ms) {
+  std::vector<Event> life{Opened(epoch, lsn, true_ms)};
+  Event table{.kind = EventKind::kTable, .view = ViewType::kNewAndOldImages, .table = kStreamed};
+  table.first = 1;
+  table.stream = 1;
+  life.push_back(table);
+  life.push_back(ItemOf(kStreamed, 3, kUpdateState));
+  Event plain{.kind = EventKind::kTable, .table = kPlain};
+  plain.first = 2;
+  life.push_back(plain);
+  life.push_back(ItemOf(kPlain, 5, kBareState));
+  Event stream{.kind = EventKind::kStream, .view = ViewType::kNewAndOldImages, .table = kStreamed};
+  stream.stream = 1;
+  stream.first = 1;
+  stream.second = kRetentionMs;
+  stream.outcome = 1;
+  life.push_back(stream);
+  Event shard{.kind = EventKind::kShard, .table = kStreamed};
+  shard.stream = 1;
+  shard.shard = 1;
+  shard.last = UINT64_MAX;
+  shard.sequence = 101;
+  shard.ordinal = 101;
+  life.push_back(shard);
+  life.push_back(Record(1, 140, 3, {}, kPutState));
+  life.push_back(Record(2, 160, 3, kPutState, kUpdateState));
+  life.push_back({.kind = EventKind::kDumpEnd, .true_ms = true_ms});
+  return life;
+}
+
+// Three lives: one that writes, one that is looked at, one more that is looked at.
+Story RightStory() {
+  std::vector<Event> first{Opened(1, 90, 0), {.kind = EventKind::kDumpEnd}};
+  first.push_back({.kind = EventKind::kTrafficBegin});
+  Create(first, kStreamed, 1, 1, 100);
+  Create(first, kPlain, 2, 0, 110);
+  const Event put = WriteBegin(kPut, Operation::kPut, kStreamed, 3);
+  first.push_back(put);
+  first.push_back(WriteEnd(put, 140, {}, kPutState));
+  const Event update = WriteBegin(kUpdate, Operation::kUpdate, kStreamed, 3);
+  first.push_back(update);
+  first.push_back(WriteEnd(update, 160, kPutState, kUpdateState));
+  const Event bare = WriteBegin(kBare, Operation::kPut, kPlain, 5);
+  first.push_back(bare);
+  first.push_back(WriteEnd(bare, 180, {}, kBareState));
+  first.push_back(WriteBegin(kPending, Operation::kPut, kStreamed, 4));
+  first.push_back(WriteBegin(kBarePending, Operation::kPut, kPlain, 5));
+  return {first, Dump(2, 300, 10), Dump(3, 400, 20)};
+}
+
+std::string Verdict(const Story& story) {
+  Oracle oracle;
+  for (const auto& life : story) oracle.Judge(life);
+  std::string all;
+  for (const std::string& problem : oracle.problems()) all += problem + "\n";
+  return all;
+}
+
+Event& Find(std::vector<Event>& life, EventKind kind, uint64_t number) {
+  const auto found = std::find_if(life.begin(), life.end(), [&](const Event& event) {
+    return event.kind == kind &&
+           (event.ordinal == number || event.key == number || event.write == number);
+  });
+  TAILRACE_CHECK(found != life.end(), "the story has that event");
+  return *found;
+}
+
+void Erase(std::vector<Event>& life, EventKind kind, uint64_t number) {
+  const Event& victim = Find(life, kind, number);
+  life.erase(life.begin() + (&victim - life.data()));
+}
+
+void InsertBeforeEnd(std::vector<Event>& life, const Event& event) {
+  life.insert(std::prev(life.end()), event);
+}
+
+// The same in both dumps.
+void InBoth(Story& story, const std::function<void(std::vector<Event>&)>& change) {
+  change(story[1]);
+  change(story[2]);
+}
+
+TEST(KillOracleTest, TheStoryAsItStandsIsRight) { EXPECT_EQ(Verdict(RightStory()), ""); }
+
+TEST(KillOracleTest, APendingWriteMayHaveHappened) {
+  Story story = RightStory();
+  InBoth(story, [](auto& life) {
+    life.insert(life.begin() + 2, ItemOf(kStreamed, 4, kPendingState));
+    InsertBeforeEnd(life, Record(3, 200, 4, {}, kPendingState));
+    Find(life, EventKind::kItem, 5).new_state = kBarePendingState;
+  });
+  EXPECT_EQ(Verdict(story), "");
+}
+
+TEST(KillOracleTest, RecordsMayExpireInTheirTime) {
+  Story story = RightStory();
+  Erase(story[2], EventKind::kRecord, 1);
+  Find(story[2], EventKind::kShard, 101).ordinal = 141;
+  story[2].back().true_ms = 10 + kRetentionMs;
+  EXPECT_EQ(Verdict(story), "");
+}
+
+struct Breach {
+  std::string name;
+  std::function<void(Story&)> commit;
+  std::string noticed;
+};
+
+std::string NameOf(const ::testing::TestParamInfo<Breach>& breach) { return breach.param.name; }
+
+class KillOracleBreachTest : public ::testing::TestWithParam<Breach> {};
+
+TEST_P(KillOracleBreachTest, IsNoticed) {
+  Story story = RightStory();
+  GetParam().commit(story);
+  EXPECT_THAT(Verdict(story), HasSubstr(GetParam().noticed));
+}
+
+Event Delivered(uint64_t ordinal, uint64_t sequence) {
+  Event event{.kind = EventKind::kDelivered, .thread = kDurableReaderThread};
+  event.stream = event.shard = 1;
+  event.ordinal = ordinal;
+  event.sequence = sequence;
+  event.first = 5000 + ordinal;
+  return event;
+}
+
+Event OfReader(EventKind kind, uint64_t ordinal) {
+  Event event{.kind = kind, .thread = kDurableReaderThread};
+  event.stream = event.shard = 1;
+  event.ordinal = ordinal;
+  return event;
+}
+
+// A durable reader reads all, keeps a checkpoint behind the first record, and goes on in the next
+// life as `next` tells.
+void ReadAndResume(Story& story, const std::vector<Event>& next) {
+  story[0].push_back(OfReader(EventKind::kReaderOpen, 0));
+  story[0].push_back(Delivered(1, 140));
+  story[0].push_back(OfReader(EventKind::kCheckpointBegin, 1));
+  story[0].push_back(OfReader(EventKind::kCheckpointEnd, 1));
+  story[0].push_back(Delivered(2, 160));
+  story[1].push_back({.kind = EventKind::kTrafficBegin, .true_ms = 10});
+  story[1].push_back(OfReader(EventKind::kReaderOpen, 0));
+  story[1].insert(story[1].end(), next.begin(), next.end());
+}
+
+TEST(KillOracleTest, AReaderMayGoOnBehindItsCheckpoint) {
+  Story story = RightStory();
+  ReadAndResume(story, {OfReader(EventKind::kAttachment, 1), Delivered(2, 160)});
+  EXPECT_EQ(Verdict(story), "");
+}
+
+const std::vector<Breach> kBreachesOfWrites = {
+    {"AnAcknowledgedWriteIsLost",
+     [](Story& story) {
+       InBoth(story, [](auto& life) {
+         Find(life, EventKind::kItem, 3).new_state = kPutState;
+         Erase(life, EventKind::kRecord, 2);
+       });
+     },
+     "is in the table's history and not in its stream"},
+    {"AnAcknowledgedWriteIsInTheStreamOnly",
+     [](Story& story) {
+       InBoth(story, [](auto& life) { Find(life, EventKind::kItem, 3).new_state = kPutState; });
+     },
+     "holds {write 1001"},
+    {"AnAcknowledgedWriteIsInTheTableOnly",
+     [](Story& story) { InBoth(story, [](auto& life) { Erase(life, EventKind::kRecord, 2); }); },
+     "not in its stream"},
+    {"AnAcknowledgedWriteWithoutAStreamIsLost",
+     [](Story& story) { InBoth(story, [](auto& life) { Erase(life, EventKind::kItem, 5); }); },
+     "holds none"},
+    {"APendingWriteIsInTheTableOnly",
+     [](Story& story) {
+       InBoth(story, [](auto& life) {
+         life.insert(life.begin() + 2, ItemOf(kStreamed, 4, kPendingState));
+       });
+     },
+     "holds {write 1003"},
+    {"APendingWriteIsInTheStreamOnly",
+     [](Story& story) {
+       InBoth(story,
+              [](auto& life) { InsertBeforeEnd(life, Record(3, 200, 4, {}, kPendingState)); });
+     },
+     "holds none"},
+    {"AWriteThatNobodyMadeIsInTheStream",
+     [](Story& story) {
+       InBoth(story, [](auto& life) {
+         life.insert(life.begin() + 2, ItemOf(kStreamed, 4, {9, 0, 0}));
+         InsertBeforeEnd(life, Record(3, 200, 4, {}, {9, 0, 0}));
+       });
+     },
+     "is of a write that nobody made"},
+    {"AnUpdateWorkedOnAnOldImage",
+     [](Story& story) {
+       Event& end = Find(story[0], EventKind::kWriteEnd, kUpdate);
+       end.old_state = {};
+       end.new_state = {kUpdate, 1, 0};
+       InBoth(story, [](auto& life) {
+         Find(life, EventKind::kItem, 3).new_state = {kUpdate, 1, 0};
+         Find(life, EventKind::kRecord, 2).old_state = {};
+         Find(life, EventKind::kRecord, 2).new_state = {kUpdate, 1, 0};
+       });
+     },
+     "was made over none"},
+    {"ASequenceNumberIsUsedAgain",
+     [](Story& story) { Find(story[0], EventKind::kWriteEnd, kUpdate).sequence = 140; },
+     "when it began 140 had been given"},
+    {"AWriteEndsWithAWrongOutcome",
+     [](Story& story) {
+       Find(story[0], EventKind::kWriteEnd, kUpdate).outcome =
+           static_cast<uint8_t>(WriteOutcome::kRejected);
+     },
+     "ended with outcome 2"},
+    {"WhatWasShownIsLost",
+     [](Story& story) {
+       story[0].push_back(Read(EventKind::kReadBegin, kPlain, 5, {}));
+       story[0].push_back(Read(EventKind::kReadEnd, kPlain, 5, kBarePendingState));
+     },
+     "was shown and is lost"},
+    {"AReadIsStale",
+     [](Story& story) {
+       story[0].push_back(Read(EventKind::kReadBegin, kStreamed, 3, {}));
+       story[0].push_back(Read(EventKind::kReadEnd, kStreamed, 3, kPutState));
+     },
+     "was shown when it had been overwritten"},
+};
+INSTANTIATE_TEST_SUITE_P(Writes, KillOracleBreachTest, ::testing::ValuesIn(kBreachesOfWrites),
+                         NameOf);
+
+const std::vector<Breach> kBreachesOfStreams = {
+    {"AKindIsWrong",
+     [](Story& story) {
+       InBoth(story, [](auto& life) {
+         Find(life, EventKind::kRecord, 2).change = ChangeKind::kInsert;
+         Find(life, EventKind::kRecord, 2).has_old_image = false;
+       });
+     },
+     "INSERT over"},
+    {"AnOldImageIsWrong",
+     [](Story& story) {
+       InBoth(story, [](auto& life) {
+         Find(life, EventKind::kRecord, 2).old_state = {kPut, 1, 0};
+       });
+     },
+     "shows the old image"},
+    {"ANewImageIsWrong",
+     [](Story& story) {
+       InBoth(story, [](auto& life) {
+         Find(life, EventKind::kRecord, 2).new_state = {kUpdate, 2, kPut};
+       });
+     },
+     "and the write left"},
+    {"AnImageIsMissing",
+     [](Story& story) {
+       InBoth(story, [](auto& life) { Find(life, EventKind::kRecord, 2).has_old_image = false; });
+     },
+     "does not have the images of its view"},
+    {"OrdinalsHaveAHole",
+     [](Story& story) {
+       InBoth(story, [](auto& life) { Find(life, EventKind::kRecord, 2).ordinal = 3; });
+     },
+     "ordinal 3 follows 1"},
+    {"RecordsAreOutOfOrder",
+     [](Story& story) {
+       InBoth(story, [](auto& life) {
+         std::swap(Find(life, EventKind::kRecord, 1).sequence,
+                   Find(life, EventKind::kRecord, 2).sequence);
+       });
+     },
+     "sequence numbers do not rise"},
+    {"ARecordIsFromBeforeTheEnabling",
+     [](Story& story) {
+       InBoth(story, [](auto& life) { Find(life, EventKind::kShard, 101).sequence = 150; });
+     },
+     "lies outside of its shard's numbers"},
+    {"ARecordChanges", [](Story& story) { Find(story[2], EventKind::kRecord, 1).first = 1; },
+     "the record with ordinal 1 has changed"},
+    {"ARecordDisappears", [](Story& story) { Erase(story[2], EventKind::kRecord, 2); },
+     "records that were seen are gone"},
+    {"ARecordExpiresTooEarly",
+     [](Story& story) {
+       Erase(story[2], EventKind::kRecord, 1);
+       Find(story[2], EventKind::kShard, 101).ordinal = 141;
+       story[2].back().true_ms = kRetentionMs - 1;
+     },
+     "a record is gone after at most"},
+    {"AStreamIsDisabledByNobody",
+     [](Story& story) {
+       Find(story[2], EventKind::kTable, 0).stream = 0;
+       Find(story[2], EventKind::kStream, 0).outcome = 0;
+       Find(story[2], EventKind::kShard, 101).second = 500;
+     },
+     "and stream 0, not 1 and 1"},
+    {"ATableIsGone",
+     [](Story& story) {
+       Erase(story[2], EventKind::kItem, 5);
+       std::erase_if(story[2], [](const Event& event) {
+         return event.kind == EventKind::kTable && event.table == kPlain;
+       });
+     },
+     "has id 0 and stream 0, not 2 and 0"},
+};
+INSTANTIATE_TEST_SUITE_P(Streams, KillOracleBreachTest, ::testing::ValuesIn(kBreachesOfStreams),
+                         NameOf);
+
+const std::vector<Breach> kBreachesOfLives = {
+    {"TheEpochStays", [](Story& story) { story[2].front().first = 2; }, "epoch has not risen"},
+    {"TheJournalGoesBack", [](Story& story) { story[2].front().second = 299; },
+     "the journal goes on at 299"},
+    {"AReaderSkipsARecord",
+     [](Story& story) {
+       ReadAndResume(story, {OfReader(EventKind::kAttachment, 1), Delivered(3, 200)});
+     },
+     "was given ordinal 3 after 1"},
+    {"AReaderIsGivenARecordTwice",
+     [](Story& story) {
+       ReadAndResume(story, {OfReader(EventKind::kAttachment, 1), Delivered(1, 140)});
+     },
+     "was given ordinal 1 after 1"},
+    {"AReaderGoesOnAtACheckpointThatNobodyKept",
+     [](Story& story) {
+       ReadAndResume(story, {OfReader(EventKind::kAttachment, 2), Delivered(3, 200)});
+     },
+     "a checkpoint at ordinal 2 is there, 1 was kept"},
+    {"AReaderLosesItsCheckpoint", [](Story& story) { ReadAndResume(story, {Delivered(1, 140)}); },
+     "has lost its checkpoint"},
+    {"AReaderWasGivenWhatIsLost",
+     [](Story& story) {
+       ReadAndResume(story,
+                     {OfReader(EventKind::kAttachment, 1), Delivered(2, 160), Delivered(3, 200)});
+     },
+     "ordinal 3 that a reader was given is gone"},
+    {"AReaderIsToldOfAGapThatIsNone",
+     [](Story& story) {
+       Event gap = OfReader(EventKind::kGap, 0);
+       gap.first = 150;
+       gap.last = 170;
+       ReadAndResume(story, {OfReader(EventKind::kAttachment, 1), gap});
+     },
+     "was told of a gap"},
+};
+INSTANTIATE_TEST_SUITE_P(Lives, KillOracleBreachTest, ::testing::ValuesIn(kBreachesOfLives),
+                         NameOf);
+
+}  // namespace
+}  // namespace tailrace::test

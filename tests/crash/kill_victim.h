@@ -1,0 +1,37 @@
+// One life of the process under test, from the side of the oracle: start it, listen to it, end it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/crash/kill_protocol.h"
+
+namespace tailrace::test {
+
+// When the process shall die. Whatever comes first of what is set.
+struct KillAim {
+  enum class Kind {
+    kAfterEvents,  // After so many events of its traffic.
+    kAfterTime,    // So many microseconds after its start: within the opening, mostly.
+    kAtPause,      // It kills itself at the plan's pause point.
+    kStop,         // Not at all: it is asked to stop, after so many events.
+    kStopAndKill,  // It is asked to stop, and killed so many microseconds later.
+  };
+  Kind kind = Kind::kAfterEvents;
+  uint64_t events = 0;
+  uint64_t delay_us = 0;
+};
+
+struct VictimReport {
+  std::vector<Event> events;
+  bool killed = false;   // By SIGKILL.
+  uint64_t open_us = 0;  // From the start to the first event; 0: there was none.
+  std::string problem;   // It ended in a way that it must not, or hung.
+};
+
+// Runs the program once. Returns when the process is dead.
+VictimReport RunVictim(const std::string& program, const KillPlan& plan, const KillAim& aim);
+
+}  // namespace tailrace::test
