@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <fstream>
 #include <map>
+#include <sstream>
 #include <string>
+#include <vector>
 
 namespace tailrace::wal {
 namespace {
@@ -78,6 +81,44 @@ TEST(RecoveryTableTest, DurableBytesAreNeverCut) {
   EXPECT_EQ(JudgeStop({.at_start = true}).label, "E");
   EXPECT_EQ(JudgeStop({.bytes_follow = true}).label, "F");
   EXPECT_EQ(JudgeStop({}).label, "G");
+}
+
+// The rows of docs/log-format.md: label -> what it asks of each fact.
+std::map<std::string, std::string> DocumentedRows() {
+  std::map<std::string, std::string> rows;
+  std::ifstream page(TAILRACE_SOURCE_DIR "/docs/log-format.md");
+  for (std::string line; std::getline(page, line);) {
+    if (!line.starts_with("| ")) continue;
+    std::istringstream cells(line.substr(2));
+    std::string label, wanted;
+    std::getline(cells, label, '|');
+    for (std::string cell; std::getline(cells, cell, '|');) {
+      const bool empty = cell.find_first_not_of(' ') == std::string::npos;
+      wanted += empty ? "-" : cell == " yes " ? "Y" : cell == " no " ? "N" : ".";
+    }
+    rows[label.substr(0, label.find(' '))] = wanted;
+  }
+  return rows;
+}
+
+template <typename Row>
+void ExpectDocumented(std::span<const Row> table) {
+  const std::map<std::string, std::string> rows = DocumentedRows();
+  for (const Row& row : table) {
+    std::string wanted;
+    for (const Wanted each : row.facts) {
+      wanted += each == Wanted::kAny ? "-" : each == Wanted::kYes ? "Y" : "N";
+    }
+    const auto documented = rows.find(std::string(row.label));
+    ASSERT_NE(documented, rows.end()) << row.label;
+    // Behind the facts stands the decision, in words.
+    EXPECT_EQ(documented->second, wanted + ".") << row.label;
+  }
+}
+
+TEST(RecoveryTableTest, ThePageHasTheSameTables) {
+  ExpectDocumented(SegmentTable());
+  ExpectDocumented(StopTable());
 }
 
 }  // namespace
