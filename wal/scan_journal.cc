@@ -72,7 +72,8 @@ Result<bool> VisitFrames(FileSystem& fs, SegmentSummary& summary, std::optional<
                         .end = at + frame.header.frame_bytes(),
                         .type = frame.header.type,
                         .epoch = frame.header.epoch,
-                        .payload = frame.payload});
+                        .payload = frame.payload,
+                        .mark = Lsn{frame.header.mark}});
     if (go_on) ++summary.frames;
     return go_on;
   });

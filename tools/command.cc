@@ -1,0 +1,37 @@
+#include "tools/command.h"
+
+#include <CLI/App.hpp>
+#include <csignal>
+
+namespace tailrace::tools {
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+
+extern "C" void NoteInterrupt(int signal) {
+  interrupted = 1;
+  std::signal(signal, SIG_DFL);  // The next one ends the process.
+}
+
+}  // namespace
+
+CLI::App& Registry::Add(CLI::App& parent, const std::string& name, const std::string& summary,
+                        const std::string& details) {
+  CLI::App& command = *parent.add_subcommand(name, summary);
+  command.footer(details);
+  command.fallthrough();  // Global options may stand behind the subcommand too.
+  return command;
+}
+
+void Registry::OnRun(CLI::App& command, Run run) {
+  command.callback([this, run = std::move(run)] { chosen_ = run; });
+}
+
+void WatchInterrupts() {
+  std::signal(SIGINT, NoteInterrupt);
+  std::signal(SIGTERM, NoteInterrupt);
+}
+
+bool Interrupted() { return interrupted != 0; }
+
+}  // namespace tailrace::tools

@@ -1,0 +1,28 @@
+// Opening the store that a subcommand works on.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/store.h"
+#include "tools/command.h"
+
+namespace tailrace::tools {
+
+enum class MayCreate { kNo, kYes };
+
+// The directory of --store or TAILRACE_STORE. kInvalidArgument when neither is given.
+Result<std::string> StoreDirectory(const GlobalOptions& options);
+
+// Opens the store, recovering it if it was not closed. Without --durability, as it was made.
+// Errors: those of Store::Open, each saying what to do.
+Result<std::unique_ptr<Store>> OpenStore(const GlobalOptions& options, MayCreate may_create);
+
+// Runs `use` on the open store and closes it. The first failure of the two counts.
+Result<ExitCode> WithStore(Context& context, MayCreate may_create,
+                           const std::function<Result<ExitCode>(Store&)>& use);
+
+// The table, or kNotFound saying how to list them.
+Result<TableInfo> FindTable(Store& store, const std::string& name);
+
+}  // namespace tailrace::tools

@@ -1,0 +1,373 @@
+#include "tools/verifier.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "engine/catalogue.h"
+#include "engine/cut.pb.h"
+#include "engine/item_index.h"
+#include "engine/store_files.h"
+#include "shards/sequence_number.h"
+#include "shards/shard_header.h"
+#include "tools/format.h"
+#include "tools/frame_reader.h"
+#include "tools/log_source.h"
+#include "tools/stream_check.h"
+#include "wal/hash.h"
+#include "wal/recovery.h"
+
+namespace tailrace::tools {
+namespace {
+
+// A shard log and what a checkpoint says of it.
+struct ShardToCheck {
+  LogSource source;
+  frames::ShardSpec range;
+  std::optional<frames::ShardEnd> end;
+};
+
+class Verifier {
+ public:
+  Verifier(wal::FileSystem& fs, const std::string& directory, Depth depth)
+      : fs_(fs), paths_(directory), depth_(depth) {}
+
+  Result<VerifyReport> Run();
+
+ private:
+  Status OpenIndex();
+  Status CheckJournal();
+  Status CheckFrames();
+  void CheckRecovery(const std::vector<wal::SegmentSummary>& segments);
+  Status CheckShards();
+  Result<std::vector<ShardToCheck>> ListShards();
+  Status CheckShard(const ShardToCheck& shard, StreamFold& fold);
+  void CheckAgainstJournal(const ShardToCheck& shard, const shards::OfflineReport& report);
+  Status CompareItems(StreamId stream, const StreamFold& fold);
+
+  void Add(Finding finding);
+  void AddDamage(const shards::Damage& damage, const std::string& affects);
+  void AddRecordDamage(const shards::OfflineRecord& record, const std::string& what,
+                       const std::string& affects);
+
+  wal::FileSystem& fs_;
+  const engine::StorePaths paths_;
+  const Depth depth_;
+  engine::StoreIdentity identity_;
+  std::unique_ptr<wal::FileLock> lock_;
+  std::unique_ptr<engine::ItemIndex> index_;
+  std::optional<engine::Cut> cut_;
+  JournalChanges changes_;
+  VerifyReport report_;
+};
+
+std::string NameOf(const LogSource& source) {
+  return Cat("table ", source.origin.table, ", ", source.origin.shard);
+}
+
+void Verifier::Add(Finding finding) {
+  if (report_.findings.size() < kFindingsMax) {
+    report_.findings.push_back(std::move(finding));
+  } else {
+    ++report_.findings_dropped;
+  }
+}
+
+void Verifier::AddDamage(const shards::Damage& damage, const std::string& affects) {
+  const bool is_note = damage.harmless() || damage.kind == shards::Damage::Kind::kUnfinishedTail;
+  std::string what = Cat(shards::DamageKindName(damage.kind), ": ", damage.message);
+  if (damage.records_missing > 0) what += Cat(", ", damage.records_missing, " records missing");
+  if (damage.harmless()) what += " (it is built again when it is needed)";
+  if (damage.kind == shards::Damage::Kind::kUnfinishedTail) {
+    what += " (the journal makes it whole when the store is opened, if it was ever acknowledged)";
+  }
+  std::optional<SequenceNumber> first = damage.after;
+  if (first) ++first->value;
+  std::optional<SequenceNumber> last = damage.next;
+  if (last && last->value > 0) --last->value;
+  Add({.is_damage = !is_note,
+       .file = damage.file,
+       .offset = damage.offset,
+       .first = first,
+       .last = last,
+       .what = what,
+       .affects = affects});
+}
+
+void Verifier::AddRecordDamage(const shards::OfflineRecord& record, const std::string& what,
+                               const std::string& affects) {
+  Add({.file = std::string(record.file),
+       .offset = record.offset,
+       .first = record.record.sequence,
+       .last = record.record.sequence,
+       .what = Cat("record does not fit: ", what),
+       .affects = affects});
+}
+
+Status Verifier::OpenIndex() {
+  TAILRACE_ASSIGN_OR_RETURN(lock_, fs_.Lock(paths_.lock));
+  auto index = engine::ItemIndex::Open(fs_, paths_.items, {});
+  if (!index.ok()) {
+    Add({.file = paths_.items,
+         .what = Cat("the items cannot be opened: ", index.status().message()),
+         .affects = "all tables"});
+    return Status::Ok();
+  }
+  index_ = *std::move(index);
+  const auto bytes = index_->ReadCut();
+  engine::Cut cut;
+  if (!bytes.ok() || !bytes->has_value() || !cut.ParseFromString(**bytes)) {
+    Add({.file = paths_.items,
+         .what = "the cut, which ties the items to the journal, cannot be read",
+         .affects = "all tables"});
+    return Status::Ok();
+  }
+  if (cut.store_id() != identity_.store_id.value) {
+    Add({.file = paths_.items,
+         .what = "the items belong to another store",
+         .affects = "all tables"});
+    return Status::Ok();
+  }
+  cut_ = std::move(cut);
+  const Status checksums = index_->VerifyChecksums();
+  report_.checksums = checksums.ok();
+  if (!checksums.ok()) {
+    Add({.file = paths_.items,
+         .what = Cat("checksums of items differ: ", checksums.message()),
+         .affects = "all tables"});
+  }
+  return Status::Ok();
+}
+
+// Where the part of the journal begins that has no hole up to its end. Without the cut, this is
+// what a recovery could at most ask for.
+Lsn BeginOfWhole(const std::vector<wal::SegmentSummary>& segments) {
+  Lsn begin;
+  uint64_t expected = 0;
+  for (const wal::SegmentSummary& segment : segments) {
+    const wal::SegmentHeader& header = segment.header;
+    if (header.store_id == StoreId{}) continue;  // Its header cannot be read.
+    const bool follows = header.base == expected || header.base == header.epoch_start;
+    if (begin == Lsn{} || !follows) begin = Lsn{header.base};
+    expected = header.base + header.segment_bytes - wal::kSegmentHeaderBytes;
+  }
+  return begin;
+}
+
+// Whether opening the store would find the journal whole: recovery's own decision.
+void Verifier::CheckRecovery(const std::vector<wal::SegmentSummary>& segments) {
+  wal::JournalStart start{.store_id = identity_.store_id};
+  start.from = cut_ ? Lsn{cut_->lsn()} : BeginOfWhole(segments);
+  start.known_durable = cut_ ? start.from : Lsn{};
+  start.may_create = !identity_.complete;
+  // A store in use moves on while it is read, which can look like damage: that would not last.
+  constexpr int kTriesMax = 3;
+  Status failure;
+  for (int i = 0; i < kTriesMax; ++i) {
+    const auto plan = wal::PlanRecovery(fs_, paths_.journal, start);
+    failure = plan.status();
+    if (!plan.ok()) continue;
+    report_.journal_proven_end = plan->end.value;
+    report_.journal_torn_bytes = plan->torn_bytes;
+    report_.closed = plan->clean_close;
+    return;
+  }
+  Add({.file = paths_.journal,
+       .what = failure.message(),
+       .affects = "all tables: the store does not open"});
+}
+
+Status Verifier::CheckJournal() {
+  TAILRACE_ASSIGN_OR_RETURN(const bool exists, fs_.Exists(paths_.journal));
+  if (!exists) {
+    if (identity_.complete) {
+      Add({.file = paths_.journal, .what = "the journal is missing", .affects = "all tables"});
+    }
+    return Status::Ok();
+  }
+  TableNames names;
+  TAILRACE_ASSIGN_OR_RETURN(
+      const auto segments, wal::ScanJournal(fs_, paths_.journal, [&](const wal::Frame& frame) {
+        const DecodedFrame decoded = DecodeFrame(frame, names);
+        ++report_.journal_frames;
+        if (!decoded.problem.ok()) {
+          const SequenceNumber at{frame.lsn.value};
+          Add({.file = paths_.journal,
+               .first = at,
+               .last = SequenceNumber{frame.end.value - 1},
+               .what = Cat("the ", FrameTypeName(frame.type), " frame at position ",
+                           frame.lsn.value, ": ", decoded.problem.message()),
+               .affects = "all tables: the store does not open"});
+        }
+        if (decoded.commit) {
+          ++report_.journal_commits;
+          changes_.Add(frame.lsn, *decoded.commit);
+        }
+        return true;
+      }));
+  report_.journal_segments = segments.size();
+  for (const wal::SegmentSummary& segment : segments) {
+    const wal::SegmentHeader& header = segment.header;
+    if (header.store_id != StoreId{} && header.store_id != identity_.store_id) {
+      Add({.file = segment.path, .offset = 0, .what = "a segment of another store"});
+    }
+  }
+  CheckRecovery(segments);
+  return Status::Ok();
+}
+
+Result<std::vector<ShardToCheck>> Verifier::ListShards() {
+  std::vector<ShardToCheck> all;
+  TAILRACE_ASSIGN_OR_RETURN(const bool exists, fs_.Exists(paths_.streams));
+  std::map<uint64_t, frames::ShardEnd> ends;
+  if (cut_) {
+    for (const frames::ShardEnd& end : cut_->shard_ends()) ends[end.shard()] = end;
+  }
+  if (exists) {
+    TAILRACE_ASSIGN_OR_RETURN(auto sources, SourcesAt(fs_, paths_.directory));
+    for (LogSource& source : sources) {
+      ShardToCheck shard{.source = std::move(source)};
+      shard.range.set_hash_last(UINT64_MAX);
+      const auto header = shards::ReadShardHeader(fs_, shard.source.path);
+      if (header.ok()) shard.range = header->shard();
+      if (const auto end = ends.find(shard.source.shard.value); end != ends.end()) {
+        shard.end = end->second;
+        ends.erase(end);
+      }
+      all.push_back(std::move(shard));
+    }
+  }
+  for (const auto& [id, end] : ends) {
+    if (end.segment_base() == 0) continue;  // Nothing of it was kept.
+    Add({.file = shards::ShardPath(paths_.streams, StreamId{end.stream()}, ShardId{id}),
+         .last = SequenceNumber{end.last_sequence()},
+         .what = "the shard's directory is missing",
+         .affects = Cat("stream ", end.stream())});
+  }
+  return all;
+}
+
+// Changes that the journal has and the log, which goes on behind them, has not.
+void Verifier::CheckAgainstJournal(const ShardToCheck& shard, const shards::OfflineReport& report) {
+  if (!report.first || !report.last) return;
+  changes_.ForMissing(shard.source.stream.id, *report.first, *report.last, shard.range,
+                      [&](SequenceNumber number) {
+                        Add({.file = shard.source.path,
+                             .first = number,
+                             .last = number,
+                             .what = "a change that the journal has is not in the shard's log",
+                             .affects = NameOf(shard.source)});
+                      });
+}
+
+Status Verifier::CheckShard(const ShardToCheck& shard, StreamFold& fold) {
+  const std::string name = NameOf(shard.source);
+  if (shard.source.problem.ok() && shard.source.store != identity_.store_id) {
+    Add({.file = shard.source.path,
+         .what = "the shard's log belongs to another store",
+         .affects = name});
+  }
+  uint64_t last_wall_ms = 0;
+  shards::OfflineVisitor visitor;
+  visitor.on_record = [&](const shards::OfflineRecord& at) {
+    const shards::RecordView& record = at.record;
+    if (const auto what = fold.Apply(shard.source, shard.range, record); !what.empty()) {
+      AddRecordDamage(at, what, name);
+    }
+    const auto what = changes_.Find(shard.source.stream.id, shard.source.stream.view, record);
+    if (!what.empty()) AddRecordDamage(at, what, name);
+    if (record.wall_ms < last_wall_ms)
+      AddRecordDamage(at, "its time is before the last record's", name);
+    last_wall_ms = record.wall_ms;
+    return true;
+  };
+  visitor.on_damage = [&](const shards::Damage& damage) {
+    AddDamage(damage, name);
+    if (!damage.harmless()) fold.Forget();
+  };
+  TAILRACE_ASSIGN_OR_RETURN(const auto report,
+                            shards::VerifyShard(fs_, shard.source.path, shard.end, visitor));
+  ++report_.shards;
+  report_.shard_segments += report.segments;
+  report_.records += report.records;
+  CheckAgainstJournal(shard, report);
+  return Status::Ok();
+}
+
+// What the stream's records leave of each key, against the item there is. Only for the stream that
+// the table had at the cut: everything since it began is in it.
+Status Verifier::CompareItems(StreamId stream, const StreamFold& fold) {
+  const auto& tables = cut_->catalogue().tables();
+  const auto table = std::find_if(tables.begin(), tables.end(), [&](const auto& state) {
+    return state.stream() == stream.value;
+  });
+  if (table == tables.end()) return Status::Ok();
+  const TableId id{table->spec().id()};
+  for (const auto& [key, state] : fold.keys()) {
+    const auto item = index_->Get(id, key);
+    if (!item.ok()) {
+      Add({.file = paths_.items,
+           .what = item.status().message(),
+           .affects = Cat("table ", table->spec().name())});
+      return Status::Ok();
+    }
+    ++report_.items_compared;
+    const bool same =
+        item->has_value() == state.exists &&
+        (!state.image_hash || !state.exists || Hash64((*item)->image) == *state.image_hash);
+    if (same) continue;
+    Add({.file = paths_.items,
+         .what = "an item is not what its stream's last record says",
+         .affects = Cat("table ", table->spec().name())});
+  }
+  return Status::Ok();
+}
+
+Status Verifier::CheckShards() {
+  TAILRACE_ASSIGN_OR_RETURN(const std::vector<ShardToCheck> all, ListShards());
+  for (size_t i = 0; i < all.size();) {
+    const StreamId stream = all[i].source.stream.id;
+    StreamFold fold;
+    for (; i < all.size() && all[i].source.stream.id == stream; ++i) {
+      TAILRACE_RETURN_IF_ERROR(CheckShard(all[i], fold));
+    }
+    report_.keys += fold.keys().size();
+    if (cut_) TAILRACE_RETURN_IF_ERROR(CompareItems(stream, fold));
+  }
+  report_.records_in_journal = changes_.found();
+  return Status::Ok();
+}
+
+Result<VerifyReport> Verifier::Run() {
+  const auto identity = engine::ReadIdentity(fs_, paths_);
+  if (identity.ok()) {
+    identity_ = *identity;
+  } else if (identity.status().code() == StatusCode::kCorruption) {
+    Add({.file = paths_.identity,
+         .what = identity.status().message(),
+         .affects = "all tables: the store does not open"});
+    return report_;
+  } else if (identity.status().code() == StatusCode::kNotFound) {
+    return NotFound(Cat("there is no store in ", paths_.directory));
+  } else {
+    return identity.status();
+  }
+  if (depth_ == Depth::kDeep) TAILRACE_RETURN_IF_ERROR(OpenIndex());
+  TAILRACE_RETURN_IF_ERROR(CheckJournal());
+  TAILRACE_RETURN_IF_ERROR(CheckShards());
+  return report_;
+}
+
+}  // namespace
+
+uint64_t VerifyReport::damages() const {
+  return findings_dropped + static_cast<uint64_t>(std::count_if(
+                                findings.begin(), findings.end(),
+                                [](const Finding& finding) { return finding.is_damage; }));
+}
+
+Result<VerifyReport> VerifyStore(wal::FileSystem& fs, const std::string& directory, Depth depth) {
+  return Verifier(fs, directory, depth).Run();
+}
+
+}  // namespace tailrace::tools
