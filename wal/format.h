@@ -17,6 +17,7 @@ inline constexpr uint32_t kFormatVersion = 1;
 // ---- Segment header: the first block of every segment file. ----
 inline constexpr uint64_t kSegmentMagic = 0x31474553'4c495254;  // "TRILSEG1" in file order.
 inline constexpr uint64_t kSegmentHeaderBytes = kBlockBytes;
+inline constexpr uint64_t kSegmentBytesMax = 1ull << 30;  // Of a journal's segment.
 // Offsets of fields, little-endian; bytes not named are zero.
 inline constexpr uint64_t kSegmentMagicAt = 0;         // u64
 inline constexpr uint64_t kSegmentVersionAt = 8;       // u32

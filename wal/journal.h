@@ -34,7 +34,7 @@ enum class JournalThreads {
 };
 
 inline constexpr uint64_t kJournalSegmentBytesMin = 4 * kBlockBytes;
-inline constexpr uint64_t kJournalSegmentBytesMax = 1ull << 30;
+inline constexpr uint64_t kJournalSegmentBytesMax = kSegmentBytesMax;
 
 struct JournalOptions {
   Durability durability = Durability::kSync;

@@ -102,6 +102,8 @@ class Planner {
 
   RecoveryPlan plan_;
   std::vector<SegmentCandidate> candidates_;  // By name, hence by base.
+  uint64_t highest_base_ = 0;                 // Of the whole headers.
+  uint64_t needed_base_ = 0;  // The highest at or below `from`: nothing before it is needed.
   std::vector<std::string> torn_copies_;
   std::vector<Run> runs_;
   std::vector<RunFound> found_;  // Newest first.
@@ -143,14 +145,7 @@ Result<SegmentFacts> Planner::FactsOf(const SegmentCandidate& candidate) const {
   SegmentFacts facts;
   facts.header_whole = candidate.state != SegmentHeaderState::kInvalid;
   facts.version_known = candidate.state == SegmentHeaderState::kValid;
-  facts.last = true;
-  for (const SegmentCandidate& other : candidates_) {
-    if (other.state != SegmentHeaderState::kValid || other.named_base <= candidate.named_base) {
-      continue;
-    }
-    facts.last = false;
-    if (!facts.header_whole && other.named_base <= start_.from.value) facts.not_needed = true;
-  }
+  facts.last = candidate.named_base >= highest_base_;
   facts.known_durable = known_durable_.value > candidate.named_base;
   if (facts.version_known) {
     const SegmentHeader& header = candidate.header;
@@ -158,7 +153,9 @@ Result<SegmentFacts> Planner::FactsOf(const SegmentCandidate& candidate) const {
                  header.log_id == 0;
     facts.name_matches = header.base == candidate.named_base;
     facts.not_needed = candidate.end() <= start_.from;
-  } else if (!facts.header_whole && facts.last && !facts.not_needed) {
+  } else if (!facts.header_whole && candidate.named_base < needed_base_) {
+    facts.not_needed = true;
+  } else if (!facts.header_whole && facts.last) {
     TAILRACE_ASSIGN_OR_RETURN(facts.holds_frames, HoldsFrames(fs_, candidate.path, start_.store_id,
                                                               0, candidate.named_base));
   }
@@ -166,6 +163,11 @@ Result<SegmentFacts> Planner::FactsOf(const SegmentCandidate& candidate) const {
 }
 
 Status Planner::JudgeFiles() {
+  for (const SegmentCandidate& candidate : candidates_) {
+    if (candidate.state != SegmentHeaderState::kValid) continue;
+    highest_base_ = candidate.named_base;
+    if (candidate.named_base <= start_.from.value) needed_base_ = candidate.named_base;
+  }
   std::vector<SegmentCandidate> used;
   for (SegmentCandidate& candidate : candidates_) {
     TAILRACE_ASSIGN_OR_RETURN(const SegmentFacts facts, FactsOf(candidate));
@@ -192,7 +194,11 @@ Status Planner::JudgeFiles() {
     }
   }
   candidates_ = std::move(used);
-  plan_.new_epoch = Epoch{std::max(plan_.new_epoch, start_.epoch_floor).value + 1};
+  plan_.new_epoch = std::max(plan_.new_epoch, start_.epoch_floor);
+  if (plan_.new_start.value > kPositionMax || plan_.new_epoch == Epoch{~uint32_t{0}}) {
+    return Unsupported(directory_ + ": positions or epochs are used up");
+  }
+  ++plan_.new_epoch.value;
   return Status::Ok();
 }
 

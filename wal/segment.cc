@@ -13,13 +13,10 @@ namespace {
 constexpr ByteView kSegmentSuffix = ".seg";
 constexpr size_t kPositionDigits = 20;
 
-// A header may claim no more than this, so that position arithmetic cannot overflow.
-constexpr uint64_t kPositionMax = uint64_t{1} << 62;
-
 bool Plausible(const SegmentHeader& header) {
   if (header.base > kPositionMax || header.epoch.value == 0) return false;
   if (header.kind != LogKind::kJournal) return true;
-  return header.segment_bytes > kSegmentHeaderBytes && header.segment_bytes <= kPositionMax &&
+  return header.segment_bytes > kSegmentHeaderBytes && header.segment_bytes <= kSegmentBytesMax &&
          header.segment_bytes % kBlockBytes == 0 && header.base % kBlockBytes == 0 &&
          header.epoch_start <= header.base;
 }

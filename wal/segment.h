@@ -13,6 +13,9 @@
 
 namespace tailrace::wal {
 
+// A segment's base is at most this, so that position arithmetic cannot overflow.
+inline constexpr uint64_t kPositionMax = uint64_t{1} << 62;
+
 // The header's kSegmentHeaderBytes bytes.
 std::string EncodeSegmentHeader(const SegmentHeader& header);
 

@@ -75,8 +75,9 @@ BlockMemory SegmentImage::TakeMemory(uint64_t used_bytes) {
 Result<bool> HoldsFrames(FileSystem& fs, const std::string& path, StoreId store_id, uint64_t log_id,
                          uint64_t base) {
   TAILRACE_ASSIGN_OR_RETURN(auto file, fs.Open(path, OpenMode::kRead));
-  TAILRACE_ASSIGN_OR_RETURN(const uint64_t file_bytes, file->SizeBytes());
+  TAILRACE_ASSIGN_OR_RETURN(uint64_t file_bytes, file->SizeBytes());
   if (file_bytes < kSegmentHeaderBytes + kFrameHeaderBytes) return false;
+  file_bytes = std::min(file_bytes, kSegmentBytesMax);
   BlockMemory memory(file_bytes);
   TAILRACE_ASSIGN_OR_RETURN(const uint64_t read_bytes, file->Read(0, memory.data(), file_bytes));
   for (uint64_t offset = kSegmentHeaderBytes; offset + kFrameHeaderBytes <= read_bytes;

@@ -284,6 +284,7 @@ TEST_P(JournalFailureTest, AppendersReadersAndRecyclingAtOnce) {
   constexpr int kWriters = 4;
   constexpr int kFramesEach = 1500;
   rig_.options().live_bytes_max = 1 << 20;
+  rig_.options().idle_mark_ms = 1;
   const auto journal = rig_.Open();
   ASSERT_NE(journal, nullptr);
   const uint64_t seed = test::TestSeed();

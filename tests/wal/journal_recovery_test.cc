@@ -389,6 +389,40 @@ TEST_P(JournalRecoveryTest, ReadErrorIsNotTheEndOfTheLog) {
   }
 }
 
+TEST_P(JournalRecoveryTest, TheOtherDurabilityReadsItToo) {
+  MakeKilled(5);
+  rig_.options().durability =
+      GetParam() == Durability::kSync ? Durability::kBuffered : Durability::kSync;
+  auto journal = rig_.Open();
+  ASSERT_NE(journal, nullptr);
+  AppendDurable(*journal, 5);
+  ASSERT_OK(journal->Close());
+  journal = nullptr;
+  rig_.options().durability = GetParam();
+  journal = rig_.Open();
+  ASSERT_NE(journal, nullptr);
+  EXPECT_THAT(ReadAll(*journal, Lsn{0}), ElementsAreArray(frames_));
+}
+
+TEST_P(JournalRecoveryTest, HugeSparseFileCostsNoMemory) {
+  MakeKilled(2);
+  const uint64_t next = kFirstLsn.value + SegmentDataBytes(options_.segment_bytes);
+  const auto opened = OpenChanged([&](FileSystem& fs) {
+    const auto file = fs.Open(PathOf(next), OpenMode::kCreateNew);
+    ASSERT_OK(file);
+    ASSERT_OK((*file)->Truncate(uint64_t{1} << 45));
+  });
+  ASSERT_OK(opened);
+  EXPECT_THAT(ReadAll(**opened, Lsn{0}), ElementsAreArray(frames_));
+}
+
+TEST_P(JournalRecoveryTest, EpochsEndInARefusal) {
+  rig_.start.epoch_floor = Epoch{~uint32_t{0}};
+  EXPECT_EQ(rig_.TryOpen().status().code(), StatusCode::kUnsupported);
+  rig_.start.epoch_floor = Epoch{~uint32_t{0} - 1};
+  EXPECT_OK(rig_.TryOpen());
+}
+
 // --- Stale bytes. ---
 
 TEST_P(JournalRecoveryTest, FramesOfARecycledFileAreNotSeen) {
