@@ -46,7 +46,7 @@ Status CatalogueWriter::Change(
     TAILRACE_RETURN_IF_ERROR(decide(*now, change));
     const ClockReading clock = core_.clock->Now();
     change.set_wall_ms(clock.wall_ms);
-    change.set_age_ms(clock.age_ms);
+    change.set_age_ms(clock.stamp_ms());
     TAILRACE_ASSIGN_OR_RETURN(const wal::Frame frame, AppendControl(core_, shards::kCatalogueFrame,
                                                                     change.SerializeAsString()));
     end = frame.end;

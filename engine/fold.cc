@@ -1,5 +1,6 @@
 #include "engine/fold.h"
 
+#include <algorithm>
 #include <string>
 
 #include "shards/frames.pb.h"
@@ -17,10 +18,10 @@ Result<Message> Parse(const wal::Frame& frame, const char* what) {
   return message;
 }
 
-template <typename Message>
-void ReadClock(const Message& message, ClockReading& clock) {
-  clock.wall_ms = message.wall_ms();
-  clock.age_ms = message.age_ms();
+// Takes the clock from a frame that is stamped with it.
+void ReadClock(uint64_t wall_ms, uint64_t stamp_ms, ClockReading& clock) {
+  clock.wall_ms = wall_ms;
+  clock.age_ms = stamp_ms - std::min(stamp_ms, clock.pending_downtime_ms);
 }
 
 }  // namespace
@@ -33,7 +34,7 @@ Status ApplyCommit(const wal::Frame& frame, ItemSink& items, ClockReading* clock
   for (const shards::Change& change : commit->changes) {
     items.SetItem(change.table, change.key, frame.lsn, change.new_image);
   }
-  if (clock != nullptr) *clock = {commit->wall_ms, commit->age_ms, clock->pending_downtime_ms};
+  if (clock != nullptr) ReadClock(commit->wall_ms, commit->age_ms, *clock);
   return Status::Ok();
 }
 
@@ -43,15 +44,14 @@ Status ApplyFrame(const wal::Frame& frame, FoldState& state, ItemSink& items) {
   } else if (frame.type == shards::kCatalogueFrame) {
     TAILRACE_ASSIGN_OR_RETURN(auto message, Parse<frames::Catalogue>(frame, "catalogue"));
     TAILRACE_RETURN_IF_ERROR(state.catalogue.Apply(message, frame.lsn, frame.end));
-    ReadClock(message, state.clock);
+    ReadClock(message.wall_ms(), message.age_ms(), state.clock);
   } else if (frame.type == shards::kTrimFrame) {
     TAILRACE_ASSIGN_OR_RETURN(auto message, Parse<frames::Trim>(frame, "trim"));
     TAILRACE_RETURN_IF_ERROR(state.catalogue.Apply(message, frame.end));
-    ReadClock(message, state.clock);
+    ReadClock(message.wall_ms(), message.age_ms(), state.clock);
   } else if (frame.type == shards::kClockFrame) {
     TAILRACE_ASSIGN_OR_RETURN(auto message, Parse<frames::Clock>(frame, "clock"));
-    ReadClock(message, state.clock);
-    state.clock.pending_downtime_ms = message.pending_downtime_ms();
+    state.clock = {message.wall_ms(), message.age_ms(), message.pending_downtime_ms()};
   } else {
     return Unsupported("the frame at " + std::to_string(frame.lsn.value) + " has the type " +
                        std::to_string(static_cast<int>(frame.type)) +

@@ -28,6 +28,10 @@ struct ClockReading {
   uint64_t wall_ms = 0;
   uint64_t age_ms = 0;
   uint64_t pending_downtime_ms = 0;  // Found at an opening, not counted as age yet.
+
+  // The age that frames other than Clock carry: as if the pending downtime counted already, for it
+  // lies before them. When it is confirmed they do not look older for it.
+  uint64_t stamp_ms() const { return age_ms + pending_downtime_ms; }
 };
 
 // Everything but the items, as of `end`.

@@ -32,9 +32,7 @@ void Maintenance::Loop() {
   }
 }
 
-Status Maintenance::AppendClock(frames::ClockReason reason) {
-  const GateExclusive gate(core_.gate);
-  const ClockReading now = core_.clock->Now();
+Status Maintenance::AppendClock(const ClockReading& now, frames::ClockReason reason) {
   frames::Clock reading;
   reading.set_wall_ms(now.wall_ms);
   reading.set_age_ms(now.age_ms);
@@ -45,17 +43,27 @@ Status Maintenance::AppendClock(frames::ClockReason reason) {
 
 Status Maintenance::ConfirmDowntime() {
   MutexLock lock(run_mutex_);
-  const uint64_t counted = core_.clock->ConfirmDowntime();
-  if (counted == 0) return Status::Ok();
+  uint64_t counted = 0;
+  {
+    // No commit may carry the new age before the journal says where it comes from: recovery would
+    // find the downtime in the age and pending besides.
+    const GateExclusive gate(core_.gate);
+    if (core_.clock->PendingDowntimeMs() == 0) return Status::Ok();
+    TAILRACE_RETURN_IF_ERROR(AppendClock(core_.clock->Confirmed(), frames::DOWNTIME_CONFIRMED));
+    counted = core_.clock->ConfirmDowntime();
+  }
   core_.Report(Event::Kind::kDowntimeConfirmed,
                std::to_string(counted) + " ms of downtime now count as age");
-  return AppendClock(frames::DOWNTIME_CONFIRMED);
+  return Status::Ok();
 }
 
 Status Maintenance::Run() {
   if (core_.clock->ConfirmationDue()) TAILRACE_RETURN_IF_ERROR(ConfirmDowntime());
   MutexLock lock(run_mutex_);
-  TAILRACE_RETURN_IF_ERROR(AppendClock(frames::TICK));
+  {
+    const GateExclusive gate(core_.gate);
+    TAILRACE_RETURN_IF_ERROR(AppendClock(core_.clock->Now(), frames::TICK));
+  }
   // In kBuffered nobody waits for the disk: this bounds what a power loss may take back.
   if (core_.positions->durable() < core_.positions->entered()) {
     TAILRACE_RETURN_IF_ERROR(core_.journal->Sync());
@@ -68,7 +76,7 @@ Status Maintenance::Trim() {
   if (trim.trims().empty()) return Status::Ok();
   const ClockReading now = core_.clock->Now();
   trim.set_wall_ms(now.wall_ms);
-  trim.set_age_ms(now.age_ms);
+  trim.set_age_ms(now.stamp_ms());
   Lsn end;
   {
     const GateExclusive gate(core_.gate);

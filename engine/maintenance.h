@@ -29,7 +29,8 @@ class Maintenance {
 
  private:
   void Loop();
-  Status AppendClock(frames::ClockReason reason);
+  Status AppendClock(const ClockReading& now, frames::ClockReason reason)
+      TAILRACE_REQUIRES(core_.gate);
   Status Trim();
 
   Core& core_;

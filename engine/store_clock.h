@@ -22,7 +22,10 @@ class StoreClock {
 
   uint64_t WallMs() const { return clock_.WallMs(); }
   uint64_t AgeMs() const;
-  ClockReading Now() const { return {WallMs(), AgeMs(), PendingDowntimeMs()}; }
+  // A reading to recover from. Whenever it is recovered from, no time is counted twice.
+  ClockReading Now() const;
+  // What Now will be once the pending downtime counts.
+  ClockReading Confirmed() const;
 
   // Downtime that does not count yet.
   uint64_t PendingDowntimeMs() const;
@@ -36,6 +39,7 @@ class StoreClock {
 
  private:
   const Clock& clock_;
+  const uint64_t wall_at_open_ms_;  // Looked at before boot_at_open_ms_, see Now.
   const uint64_t boot_at_open_ms_;
   const uint64_t confirmation_ms_;
   uint64_t went_back_ms_ = 0;

@@ -143,7 +143,7 @@ Result<std::optional<wal::Frame>> WritePath::Append(const Write& write) {
   shards::Commit commit;
   const ClockReading now = core_.clock->Now();
   commit.wall_ms = now.wall_ms;
-  commit.age_ms = now.age_ms;
+  commit.age_ms = now.stamp_ms();
   shards::Change& change = commit.changes.emplace_back();
   change.table = table.id;
   change.key = write.key;

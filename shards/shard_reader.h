@@ -17,7 +17,7 @@ struct Record {
   uint64_t ordinal = 0;     // 1, 2, 3, … within the shard, without holes.
   SequenceNumber previous;  // The shard's record before; SequenceNumber{0} for its first.
   uint64_t chain = 0;       // Hash over this record and, through `previous`' chain, all before it.
-  uint64_t age_ms = 0;      // The store's age when it was committed.
+  uint64_t age_ms = 0;      // The store's age when it was committed, pending downtime included.
   uint64_t wall_ms = 0;
   ChangeKind kind = ChangeKind::kInsert;
   Actor actor = Actor::kUser;
