@@ -68,6 +68,7 @@ void TellOpened(World& world) {
   event.first = stats->epoch.value;
   event.second = stats->appended.value;
   event.ordinal = stats->recovered_frames;
+  event.last = world.plan.downtime_confirmation_ms;
   event.true_ms = world.TrueMs();
   world.teller.Tell(event);
 }

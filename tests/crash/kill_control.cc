@@ -51,11 +51,11 @@ class Control {
     SetText(event, status.message());
     world_.teller.Tell(event);
   }
-  // A position of the journal that lies behind everything done so far and before all that comes.
+  // A sequence number that no change has: those done have lower ones, those to come higher ones.
   uint64_t Now() {
     const auto stats = world_.store->Stats();
     if (!stats.ok()) world_.teller.Fail("statistics", stats.status());
-    return stats.ok() ? stats->appended.value : 0;
+    return stats.ok() ? stats->appended.value - 1 : 0;
   }
   uint64_t DisabledAt(StreamId stream) {
     const auto info = world_.store->DescribeStream(stream);

@@ -78,12 +78,13 @@ void ReaderLedger::CheckpointEnd(const Event& event) {
 
 // ---- All ----
 
-void History::Begin(uint64_t floor, uint64_t true_ms) {
+void History::Begin(uint64_t floor, uint64_t true_ms, uint64_t confirmation_ms) {
   ReaderLedger ledger = std::move(ledger_);
   *this = {};
   ledger_ = std::move(ledger);
   highest_sequence_ = floor;
   first_ms_ = last_ms_ = true_ms;
+  confirmation_ms_ = confirmation_ms;
 }
 
 void History::ProcessDied() {
@@ -127,7 +128,9 @@ void History::Hear(const Event& event, const Complaint& complain) {
       maintenance_begun_ = {event.true_ms, highest_delivered_};
       return;
     case EventKind::kMaintenanceEnd:
-      maintained_ = maintenance_begun_;
+      if (maintenance_begun_.begun_ms - first_ms_ >= confirmation_ms_) {
+        maintained_ = maintenance_begun_;
+      }
       return;
     default:
       return HearReader(event, complain);

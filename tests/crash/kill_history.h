@@ -119,8 +119,9 @@ class ReaderLedger {
 // The traffic since the store was last seen whole.
 class History {
  public:
-  // Forgets all but the ledger. `floor`: sequence numbers from now on are above.
-  void Begin(uint64_t floor, uint64_t true_ms);
+  // Forgets all but the ledger. `floor`: sequence numbers from now on are above. Until it ran for
+  // `confirmation_ms`, the store need not trim anything: what is written may be ahead of its age.
+  void Begin(uint64_t floor, uint64_t true_ms, uint64_t confirmation_ms);
 
   // The process that told so far is gone.
   void ProcessDied();
@@ -136,8 +137,8 @@ class History {
 
   uint64_t first_ms() const { return first_ms_; }
   uint64_t last_ms() const { return last_ms_; }  // No clock was beyond.
-  // The last upkeep round that ended: when it began, and the highest sequence number that readers
-  // had been given by then.
+  // The last upkeep round that ended and had to trim: when it began, and the highest sequence
+  // number that readers had been given by then.
   struct Maintained {
     uint64_t begun_ms = 0;
     uint64_t delivered = 0;
@@ -180,6 +181,7 @@ class History {
   ReaderLedger ledger_;
   uint64_t first_ms_ = 0;
   uint64_t last_ms_ = 0;
+  uint64_t confirmation_ms_ = 0;
   Maintained maintenance_begun_;
   std::optional<Maintained> maintained_;
   uint64_t highest_delivered_ = 0;

@@ -32,6 +32,7 @@ void Oracle::Opened(const Event& event) {
   if (stopped_ && (event.outcome == 0 || event.ordinal != 0)) {
     Complain("the store was closed, and the next opening replays something");
   }
+  confirmation_ms_ = event.last;
   highest_epoch_ = std::max(highest_epoch_, event.first);
   highest_lsn_ = std::max(highest_lsn_, event.second);
 }
@@ -58,7 +59,7 @@ void Oracle::Judge(const std::vector<Event>& events) {
       dump.push_back(event);
       proven_ = Verdict(proven_, history_, dump, counts_, complain).Pass();
       proven_.lsn = highest_lsn_;
-      history_.Begin(highest_lsn_ - 1, event.true_ms);
+      history_.Begin(highest_lsn_ - 1, event.true_ms, confirmation_ms_);
     } else {
       dump.push_back(event);
     }

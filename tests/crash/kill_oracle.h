@@ -114,7 +114,8 @@ class Oracle {
   uint64_t highest_lsn_ = 0;  // Of every opening, judged or not.
   uint64_t highest_epoch_ = 0;
   uint64_t highest_ms_ = 0;
-  bool stopped_ = false;  // The last process closed the store.
+  uint64_t confirmation_ms_ = 0;  // Of the last opening.
+  bool stopped_ = false;          // The last process closed the store.
   KillCounts counts_;
   std::vector<std::string> problems_;
 };

@@ -111,7 +111,8 @@ static_assert(std::is_trivially_copyable_v<KillPlan>);
 
 enum class EventKind : uint8_t {
   // The opening: epoch and LSN, then everything that is in the store.
-  kOpened,   // first: epoch, second: LSN of the journal's end, outcome: closed properly before
+  kOpened,   // first: epoch, second: LSN of the journal's end, outcome: closed properly before,
+             // last: so long must it run before all of its downtime counts as age
   kTable,    // table, first: table id, stream
   kItem,     // table, key, new_state
   kStream,   // table, first: table id, stream, view, outcome: enabled, second: retention_ms

@@ -145,7 +145,13 @@ class Plain {
     }
     const auto sought = world_.store->SeekShard(stream.id, shard.id, start, number);
     if (!sought.ok()) {
-      if (!Expired(sought.status())) world_.teller.Fail("seeking", sought.status());
+      if (!Expired(sought.status())) {
+        world_.teller.Fail("seeking from " + std::to_string(shard.starting.value) +
+                               ", trimmed below " + std::to_string(shard.trimmed_below.value) +
+                               ", to " +
+                               std::to_string(shard.ending.value_or(SequenceNumber{}).value),
+                           sought.status());
+      }
       return;
     }
     Event event{.kind = EventKind::kSought, .thread = kPlainReaderThread};

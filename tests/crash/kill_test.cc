@@ -38,6 +38,11 @@ uint32_t KillsOfLane() {
   return scale != nullptr && std::string(scale) == "quick" ? kKillsQuick : kKillsFull;
 }
 
+// It is built beside this program.
+std::string ChildProgram() {
+  return std::filesystem::read_symlink("/proc/self/exe").replace_filename("kill_child").string();
+}
+
 // One store, from its making to its last life.
 class Lineage {
  public:
@@ -95,7 +100,8 @@ KillAim Lineage::TakeAim(KillAim::Kind kind) {
 void Lineage::SetClock(KillPlan& plan) {
   uint64_t down_ms = random_.Below(2000);
   if (random_.OneIn(8)) down_ms = random_.Below(30 * kHourMs);
-  plan.true_ms = oracle_.last_ms() + down_ms;
+  // What died before it could say so saw its clock all the same.
+  plan.true_ms = std::max(oracle_.last_ms(), true_ms_) + down_ms;
   // The machine went on, or was started anew.
   plan.boot_ms = boot_ms_ + (plan.true_ms - true_ms_);
   if (run_ == 0 || random_.OneIn(4)) plan.boot_ms = random_.Below(kHourMs);
@@ -141,7 +147,7 @@ KillPlan Lineage::MakePlan(KillAim::Kind kind) {
 
 bool Lineage::Live(KillAim::Kind kind) {
   const KillPlan plan = MakePlan(kind);
-  const VictimReport report = RunVictim(TAILRACE_KILL_CHILD, plan, TakeAim(kind));
+  const VictimReport report = RunVictim(ChildProgram(), plan, TakeAim(kind));
   if (report.open_us != 0) open_us_ = (open_us_ * 3 + report.open_us) / 4;
   problem_ = report.problem;
   oracle_.Judge(report.events);
