@@ -8,8 +8,9 @@ LOGS=$ROOT/build/logs
 readonly LOGS
 JOBS=${JOBS:-$(nproc)}
 
-# A cache of compiled files that stays small. It serves later builds; nothing depends on it.
-export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-2G}
+# A cache of compiled files that stays small. It serves later builds, those of other clones too;
+# nothing depends on it.
+export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-4G} CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1
 
 say() { printf "%s\n" "$@"; }
 fail() {
