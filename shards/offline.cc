@@ -80,6 +80,25 @@ void ApplyEnd(const frames::ShardEnd& end, std::vector<SegmentPath>& segments) {
   });
 }
 
+// Leaves out segments wholly below the trim point: those before one whose first record comes right
+// after a trimmed one.
+Status ApplyTrim(wal::FileSystem& fs, SequenceNumber trimmed_below,
+                 std::vector<SegmentPath>& segments) {
+  std::string block(wal::kSegmentHeaderBytes, '\0');
+  while (segments.size() > 1) {
+    TAILRACE_ASSIGN_OR_RETURN(const auto file, fs.Open(segments[1].path, wal::OpenMode::kRead));
+    TAILRACE_ASSIGN_OR_RETURN(const uint64_t got, file->Read(0, block.data(), block.size()));
+    wal::SegmentHeader header;
+    if (wal::DecodeSegmentHeader(ByteView(block).substr(0, got), header) !=
+            wal::SegmentHeaderState::kValid ||
+        header.previous >= trimmed_below.value) {
+      break;
+    }
+    segments.erase(segments.begin());
+  }
+  return Status::Ok();
+}
+
 void CheckEnd(const frames::ShardEnd& end, const std::string& shard_path,
               OfflineSegmentReader& reader) {
   const LogPoint recorded{SequenceNumber{end.last_sequence()}, end.ordinal(), end.chain()};
@@ -151,12 +170,13 @@ Result<std::vector<OfflineShard>> ListShards(wal::FileSystem& fs, const std::str
 
 Result<OfflineReport> VerifyShard(wal::FileSystem& fs, const std::string& shard_path,
                                   const std::optional<frames::ShardEnd>& end,
-                                  const OfflineVisitor& visitor) {
+                                  const OfflineVisitor& visitor, SequenceNumber trimmed_below) {
   OfflineReport report;
   OfflineSegmentReader reader(visitor, report);
   TAILRACE_ASSIGN_OR_RETURN(std::vector<SegmentPath> segments, ListSegments(fs, shard_path));
   TAILRACE_ASSIGN_OR_RETURN(OfflineLog log, ReadLogIdentity(fs, shard_path, reader));
   if (end) ApplyEnd(*end, segments);
+  TAILRACE_RETURN_IF_ERROR(ApplyTrim(fs, trimmed_below, segments));
   for (size_t i = 0; i < segments.size() && !report.stopped; ++i) {
     TAILRACE_ASSIGN_OR_RETURN(Segment segment, LoadSegment(fs, segments[i]));
     LoadIndex(fs, shard_path, segment);

@@ -93,11 +93,13 @@ struct OfflineReport {
 
 // Reads a shard's directory: all segments in order, index files and header. With `end`, as a
 // checkpoint recorded it, the log must hold every record up to there, and what lies beyond is left
-// out: the journal makes it again. Errors: kNotFound (no such directory), kIoError, kUnsupported (a
-// newer version).
+// out: the journal makes it again. Segments wholly below `trimmed_below`, the trim point in that
+// checkpoint, are left out too: a crash may bring some of them back. Without the two, a store that
+// was not closed may show what recovery settles as damage. Errors: kNotFound (no such directory),
+// kIoError, kUnsupported (a newer version).
 Result<OfflineReport> VerifyShard(wal::FileSystem& fs, const std::string& shard_path,
                                   const std::optional<frames::ShardEnd>& end,
-                                  const OfflineVisitor& visitor);
+                                  const OfflineVisitor& visitor, SequenceNumber trimmed_below = {});
 
 // Reads single segment files, in the order of their names, each on its own: what lies between one
 // and the next is not missed, and the end of any may be unfinished. Errors as above, and
