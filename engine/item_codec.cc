@@ -48,11 +48,11 @@ class Lengths {
   size_t Next() { return At(next_++); }
 
  private:
-  static constexpr size_t kFew = 64;  // Kept without an allocation.
+  static constexpr size_t kFew = 32;  // Kept without an allocation.
 
   size_t& At(size_t place) { return place < kFew ? few_[place] : more_[place - kFew]; }
 
-  std::array<size_t, kFew> few_;
+  std::array<size_t, kFew> few_{};
   std::vector<size_t> more_;
   size_t count_ = 0;
   size_t next_ = 0;

@@ -66,7 +66,8 @@ Status ValidateKeyValue(const KeyAttribute& attribute, Role role, const Value& v
 void AppendTag(ScalarType type, std::string& target) { target.push_back(static_cast<char>(type)); }
 
 void AppendEscaped(ByteView bytes, std::string& target) {
-  for (size_t zero; (zero = bytes.find(kZero)) != ByteView::npos;) {
+  size_t zero = bytes.find(kZero);
+  for (; zero != ByteView::npos; zero = bytes.find(kZero)) {
     target.append(bytes.substr(0, zero)).append(kEscapedZero);
     bytes.remove_prefix(zero + 1);
   }

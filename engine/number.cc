@@ -329,7 +329,8 @@ Result<Number> Number::AddMagnitudes(const Number& large, const Number& small, b
 Result<Number> Number::Add(const Number& a, const Number& b) {
   const std::optional<int64_t> whole_a = a.ToInt64();
   const std::optional<int64_t> whole_b = b.ToInt64();
-  if (int64_t sum; whole_a && whole_b && !__builtin_add_overflow(*whole_a, *whole_b, &sum)) {
+  int64_t sum = 0;
+  if (whole_a && whole_b && !__builtin_add_overflow(*whole_a, *whole_b, &sum)) {
     return FromInt64(sum);  // Counters and the like.
   }
   if (a.is_zero()) return b;

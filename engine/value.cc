@@ -34,11 +34,15 @@ void SortByName(std::vector<Attribute>& attributes) {
   attributes.resize(kept);
 }
 
-// Sorts; whether an element was there twice.
+// Whether an element is there twice. Leaves the set as it was given, for the message to list.
 template <typename T>
-bool SortAndFindDuplicate(std::vector<T>& set) {
-  std::sort(set.begin(), set.end());
-  return std::adjacent_find(set.begin(), set.end()) != set.end();
+bool HasDuplicate(const std::vector<T>& set) {
+  std::vector<const T*> sorted;
+  sorted.reserve(set.size());
+  for (const T& element : set) sorted.push_back(&element);
+  std::sort(sorted.begin(), sorted.end(), [](const T* a, const T* b) { return *a < *b; });
+  const auto same = [](const T* a, const T* b) { return *a == *b; };
+  return std::adjacent_find(sorted.begin(), sorted.end(), same) != sorted.end();
 }
 
 // "a, b, c"
@@ -195,28 +199,29 @@ Value Value::L(List list) { return Value(std::in_place_type<List>, std::move(lis
 
 Result<Value> Value::SS(StringSet set) {
   if (set.empty()) return InvalidArgument(error_text::kEmptyStringSet);
-  StringSet sorted = set;
-  if (SortAndFindDuplicate(sorted)) {
+  if (HasDuplicate(set)) {
     const auto to_text = [](const std::string& element) { return element; };
     return InvalidArgument(error_text::StringSetDuplicates(Listed(set, to_text)));
   }
-  return SS(SortedUnique{}, std::move(sorted));
+  std::sort(set.begin(), set.end());
+  return SS(SortedUnique{}, std::move(set));
 }
 
 Result<Value> Value::NS(NumberSet set) {
   if (set.empty()) return InvalidArgument(error_text::kEmptyNumberSet);
-  if (SortAndFindDuplicate(set)) return InvalidArgument(error_text::kNumberSetDuplicates);
+  if (HasDuplicate(set)) return InvalidArgument(error_text::kNumberSetDuplicates);
+  std::sort(set.begin(), set.end());
   return NS(SortedUnique{}, std::move(set));
 }
 
 Result<Value> Value::BS(BinarySet set) {
   if (set.empty()) return InvalidArgument(error_text::kEmptyBinarySet);
-  BinarySet sorted = set;
-  if (SortAndFindDuplicate(sorted)) {
+  if (HasDuplicate(set)) {
     const auto to_text = [](const Binary& element) { return EncodeBase64(element.bytes); };
     return InvalidArgument(error_text::BinarySetDuplicates(Listed(set, to_text)));
   }
-  return BS(SortedUnique{}, std::move(sorted));
+  std::sort(set.begin(), set.end());
+  return BS(SortedUnique{}, std::move(set));
 }
 
 Value Value::SS(SortedUnique, StringSet set) {

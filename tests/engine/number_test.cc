@@ -385,6 +385,25 @@ TEST(NumberTest, OrderedBytesAreTakenBackExactly) {
   }
 }
 
+TEST(NumberTest, WhatIsNoEncodingIsRefusedWithItsReason) {
+  const auto refusal = [](std::string bytes) {
+    ByteView rest = bytes;
+    return Number::TakeOrdered(rest).status().ToString();
+  };
+  EXPECT_EQ(refusal(""), "corruption: number: no bytes");
+  EXPECT_EQ(refusal("\x7F"), "corruption: number: unknown first byte");
+  EXPECT_EQ(refusal("\x82\x82\x14"), "corruption: number: unknown first byte");
+  EXPECT_EQ(refusal("\x81"), "corruption: number: cut short");
+  EXPECT_EQ(refusal("\x81\x82"), "corruption: number: cut short");
+  EXPECT_EQ(refusal("\x81\x82\x15"), "corruption: number: cut short");
+  EXPECT_EQ(refusal("\x81\x82\x12"), "corruption: number: leading zero");
+  EXPECT_EQ(refusal("\x7E\x7D\xED"), "corruption: number: leading zero");
+  EXPECT_EQ(refusal(std::string("\x81\x82\x15\x00", 4)), "corruption: number: trailing zeros");
+  EXPECT_EQ(refusal("\x81\x82\xC8"), "corruption: number: a pair of digits above 99");
+  EXPECT_EQ(refusal("\x81\x82" + std::string(19, '\x15') + "\x14"),
+            "corruption: number: too many digits");
+}
+
 TEST(NumberTest, OnlyTheOneEncodingIsTaken) {
   test::Random random(test::TestSeed());
   int refused = 0;
@@ -398,6 +417,7 @@ TEST(NumberTest, OnlyTheOneEncodingIsTaken) {
       ++refused;
     } else {
       ASSERT_EQ(Ordered(*taken), bytes.substr(0, bytes.size() - rest.size()));
+      ASSERT_EQ(N(taken->ToString()), *taken);
     }
   }
   EXPECT_GT(refused, 10'000);
