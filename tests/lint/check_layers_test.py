@@ -18,7 +18,8 @@ class CheckLayersTest(LintTestCase):
         "shards/shard.h": '#include "shards/frames.pb.h"\n#include "wal/log.h"\n',
         "shards/frames.proto": 'import "google/protobuf/any.proto";\n',
         "engine/CMakeLists.txt": "add_library(engine STATIC rocks_index.cc)\n",
-        "engine/store.h": '#include "shards/shard.h"\n',
+        "engine/store.h": '#include "wal/log.h"\n',
+        "engine/fold.h": '#include "shards/shard.h"\n',
         "engine/rocks_index.cc": '#include <rocksdb/db.h>\n#include "engine/store.h"\n',
         "tools/CMakeLists.txt": "",
         "tools/command.h": '#include "engine/store.h"\n',
@@ -26,6 +27,7 @@ class CheckLayersTest(LintTestCase):
             "add_executable(x ${PROJECT_SOURCE_DIR}/tests/wal/main.cc)\n"
             "add_subdirectory(wal)\nadd_subdirectory(tools)\n",
         "tests/wal/main.cc": "",
+        "tests/wal/outside/CMakeLists.txt": "project(outside)\n",
         "tests/wal/CMakeLists.txt": "tailrace_tests(wal_tests SOURCES log_test.cc)\n",
         "tests/wal/log_test.cc": '#include "tests/support/disk.h"\n#include "wal/log.h"\n',
         "tests/support/disk.h": '#include "wal/log.h"\n',
@@ -82,6 +84,10 @@ class CheckLayersTest(LintTestCase):
         self.assert_refused({"engine/store.h": '#include "engine/rocks_index.h"\n',
                              "engine/rocks_index.h": '#include <rocksdb/db.h>\n'},
                             "reaches rocksdb/db.h through engine/rocks_index.h")
+
+    def test_protobuf_reached_from_the_public_header(self):
+        self.assert_refused({"engine/store.h": '#include "shards/shard.h"\n'},
+                            "reaches shards/frames.pb.h through shards/shard.h")
 
     def test_thread_sanitizer_tests_reach_no_rocksdb(self):
         self.assert_refused({"tests/support/disk.h": '#include <rocksdb/db.h>\n'},
