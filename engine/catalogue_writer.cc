@@ -34,6 +34,12 @@ std::string UniqueLabel(const Catalogue& catalogue, const std::string& table, ui
 
 Status NoTable(const std::string& table) { return NotFound("there is no table '" + table + "'"); }
 
+Status RefuseSystemTable(const std::string& table) {
+  if (!table.starts_with(kSystemPrefix)) return Status::Ok();
+  return InvalidArgument("tables whose names begin with '" + std::string(kSystemPrefix) +
+                         "' are the store's own");
+}
+
 }  // namespace
 
 Status CatalogueWriter::Change(
@@ -77,10 +83,7 @@ void CatalogueWriter::AddStream(const Catalogue& now, const Table& table, ViewTy
 Status CatalogueWriter::CreateTable(const TableSpec& spec, Who who) {
   TAILRACE_RETURN_IF_ERROR(ValidateTableName(spec.name));
   TAILRACE_RETURN_IF_ERROR(ValidateKeySchema(spec.keys));
-  if (who == Who::kCaller && spec.name.starts_with(kSystemPrefix)) {
-    return InvalidArgument("table names that begin with '" + std::string(kSystemPrefix) +
-                           "' are the store's own");
-  }
+  if (who == Who::kCaller) TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(spec.name));
   return Change([&](const Catalogue& now, frames::Catalogue& change) -> Status {
     if (now.Find(spec.name) != nullptr) {
       return AlreadyExists("there already is a table '" + spec.name + "'");
@@ -103,6 +106,7 @@ Status CatalogueWriter::CreateTable(const TableSpec& spec, Who who) {
 }
 
 Status CatalogueWriter::DropTable(const std::string& name) {
+  TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(name));
   return Change([&](const Catalogue& now, frames::Catalogue& change) -> Status {
     const Table* table = now.Find(name);
     if (table == nullptr) return NoTable(name);
@@ -116,6 +120,7 @@ Status CatalogueWriter::DropTable(const std::string& name) {
 
 Result<StreamId> CatalogueWriter::EnableStream(const std::string& name, ViewType view,
                                                const StreamOptions& options) {
+  TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(name));
   if (options.shards > shards::kShardsPerStreamMax) {
     return InvalidArgument("a stream has at most " + std::to_string(shards::kShardsPerStreamMax) +
                            " shards");
@@ -135,6 +140,7 @@ Result<StreamId> CatalogueWriter::EnableStream(const std::string& name, ViewType
 }
 
 Status CatalogueWriter::DisableStream(const std::string& name) {
+  TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(name));
   return Change([&](const Catalogue& now, frames::Catalogue& change) -> Status {
     const Table* table = now.Find(name);
     if (table == nullptr) return NoTable(name);

@@ -9,6 +9,9 @@
 namespace tailrace {
 namespace {
 
+// A hundred years: longer, and the arithmetic of clocks runs over.
+constexpr uint64_t kTimeoutMsMax = 100ull * 366 * 24 * 3600'000;
+
 constexpr char kTable[] = "_tailrace.readers";
 
 // Attributes of a checkpoint.
@@ -165,7 +168,8 @@ Result<std::optional<DurableReader::Batch>> DurableReader::ReadSome() {
 }
 
 Result<std::optional<DurableReader::Batch>> DurableReader::Next(uint64_t timeout_ms) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
+  const auto deadline = std::chrono::steady_clock::now() +
+                        std::chrono::milliseconds(std::min(timeout_ms, kTimeoutMsMax));
   while (true) {
     TAILRACE_ASSIGN_OR_RETURN(auto batch, ReadSome());
     if (batch) return batch;

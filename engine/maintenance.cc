@@ -1,6 +1,14 @@
 #include "engine/maintenance.h"
 
+#include <algorithm>
+
 namespace tailrace::engine {
+namespace {
+
+// A hundred years: longer, and the arithmetic of clocks runs over.
+constexpr uint64_t kIntervalMsMax = 100ull * 366 * 24 * 3600'000;
+
+}  // namespace
 
 void Maintenance::Start() {
   if (core_.options.maintenance_interval_ms == 0) return;
@@ -21,7 +29,8 @@ void Maintenance::Loop() {
     {
       MutexLock lock(mutex_);
       if (stopping_) return;
-      changed_.WaitFor(mutex_, core_.options.maintenance_interval_ms * 1000);
+      changed_.WaitFor(mutex_,
+                       std::min(core_.options.maintenance_interval_ms, kIntervalMsMax) * 1000);
       if (stopping_) return;
     }
     // A failure that matters has made the store read-only and was reported; any other is tried

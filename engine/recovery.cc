@@ -1,5 +1,6 @@
 #include "engine/recovery.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "engine/cut.pb.h"
@@ -15,10 +16,18 @@ Status ValidateOptions(const StoreOptions& options) {
     return InvalidArgument("a store needs a file system and a clock");
   }
   if (options.generation_bytes_max == 0 ||
-      options.journal_bytes_max < 2 * options.generation_bytes_max) {
+      options.journal_bytes_max / 2 < options.generation_bytes_max) {
     return InvalidArgument(
         "journal_bytes_max must be at least twice generation_bytes_max, which must "
         "not be 0");
+  }
+  if (options.journal_segment_bytes % wal::kBlockBytes != 0 ||
+      options.journal_segment_bytes < wal::kJournalSegmentBytesMin ||
+      options.journal_segment_bytes > wal::kJournalSegmentBytesMax) {
+    return InvalidArgument("journal_segment_bytes must be a multiple of " +
+                           std::to_string(wal::kBlockBytes) + " between " +
+                           std::to_string(wal::kJournalSegmentBytesMin) + " and " +
+                           std::to_string(wal::kJournalSegmentBytesMax));
   }
   if (options.shards_per_stream == 0 || options.shards_per_stream > shards::kShardsPerStreamMax) {
     return InvalidArgument("shards_per_stream must be 1 to " +
@@ -100,7 +109,9 @@ Status OpenTheJournal(Core& core, const Cut& cut) {
   options.segment_bytes = core.options.journal_segment_bytes;
   // The store keeps the limit itself, before it takes the commit gate; the journal's own is out of
   // reach.
-  options.live_bytes_max = core.options.journal_bytes_max + kJournalReserveBytes;
+  options.live_bytes_max =
+      std::min(core.options.journal_bytes_max, UINT64_MAX - 2 * kJournalReserveBytes) +
+      kJournalReserveBytes;
   options.reserved_bytes = kJournalReserveBytes;
   options.on_durable = [&core](Lsn durable) { core.positions->AdvanceDurable(durable); };
   options.on_failure = [&core](const Status& cause) {

@@ -75,6 +75,9 @@ class StoreImpl final : public Store, public engine::SystemTables {
   }
   Status Wait(const CommitToken& token) override {
     TAILRACE_RETURN_IF_ERROR(Open());
+    if (token.end > core_->journal->appended()) {
+      return InvalidArgument("the token is of another store, or of another opening of this one");
+    }
     return core_->positions->WaitSafe(token.end);
   }
   Status WaitFannedOut(const CommitToken& token) override {
@@ -147,6 +150,7 @@ Status StoreImpl::Open() const {
 }
 
 Status StoreImpl::Close() {
+  TAILRACE_RETURN_IF_ERROR(engine::RefuseReentry());
   if (closed_.exchange(true)) return Status::Ok();
   maintenance_.Stop();
   checkpointer_.Stop();

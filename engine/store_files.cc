@@ -51,6 +51,10 @@ Result<StoreIdentity> ReadIdentity(wal::FileSystem& fs, const StorePaths& paths)
   }
   StoreIdentity identity;
   identity.durability = static_cast<wal::Durability>(LoadLittle<uint32_t>(at + 12));
+  if (identity.durability != wal::Durability::kSync &&
+      identity.durability != wal::Durability::kBuffered) {
+    return Unsupported(paths.identity + ": the store has a durability that this build does not know");
+  }
   identity.store_id = StoreId{LoadLittle<uint64_t>(at + 16)};
   identity.created_ms = LoadLittle<uint64_t>(at + 24);
   identity.complete = LoadLittle<uint64_t>(at + 32) != 0;
@@ -76,6 +80,10 @@ Result<std::unique_ptr<wal::FileLock>> ClaimDirectory(wal::FileSystem& fs, const
     if (!create) return NotFound("there is no store in " + paths.directory);
     TAILRACE_RETURN_IF_ERROR(fs.CreateDirectory(paths.directory));
     TAILRACE_RETURN_IF_ERROR(fs.SyncDirectory(ParentOf(paths.directory)));
+  }
+  TAILRACE_ASSIGN_OR_RETURN(const bool is_directory, fs.IsDirectory(paths.directory));
+  if (!is_directory) {
+    return InvalidArgument(paths.directory + " is not a directory; choose an empty or a new one");
   }
   TAILRACE_ASSIGN_OR_RETURN(const auto entries, fs.List(paths.directory));
   const auto has = [&](ByteView name) {

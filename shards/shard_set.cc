@@ -518,8 +518,9 @@ Result<Position> ShardSet::Seek(StreamId stream, ShardId shard, StartAt start,
     position.epoch = Epoch{jump.epoch.value - 1};
     return position;
   }
-  const uint64_t last = bounds.ending ? bounds.ending->value : published().value;
-  if (number < log->starting() || number.value > last) {
+  // Everything published lies below the published end.
+  const bool beyond = bounds.ending ? number > *bounds.ending : number.value >= published().value;
+  if (number < log->starting() || beyond) {
     return InvalidArgument("sequence number " + std::to_string(number.value) + " lies outside of " +
                            Named({stream, shard}));
   }

@@ -84,8 +84,10 @@ class ShardSet {
   // polling.
   Result<bool> WaitAny(const std::vector<Position>& positions, uint64_t timeout_ms) const;
 
-  // The Trim frame that retention asks for at this store age: for each shard the first record
-  // younger than its stream's retention. No entry where nothing moves.
+  // The Trim frame that retention asks for at this store age: each shard is trimmed behind its last
+  // record that is as old as its stream's retention, and a sealed one that is so old as a whole
+  // beyond its ending. No entry where nothing moves; damaged segments go as a whole. Errors:
+  // kIoError.
   Result<frames::Trim> PlanTrim(uint64_t age_ms) const;
 
   // Removes what the newest durable checkpoint no longer needs: segments wholly below the trim

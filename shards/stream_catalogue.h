@@ -63,7 +63,8 @@ class StreamCatalogue {
   // shards.
   Status Apply(const frames::Trim& trim);
 
-  const std::map<StreamId, Stream>& streams() const { return streams_; }
+  const std::map<StreamId, Stream>& streams() const& { return streams_; }
+  void streams() const&& = delete;        // A loop over a temporary's streams would dangle.
   const Stream* Find(StreamId id) const;  // Null when absent.
   const Shard* FindShard(StreamId stream, ShardId shard) const;
 

@@ -18,7 +18,7 @@ extern "C" void NoteInterrupt(int signal) {
 CLI::App& Registry::Add(CLI::App& parent, const std::string& name, const std::string& summary,
                         const std::string& details) {
   CLI::App& command = *parent.add_subcommand(name, summary);
-  command.footer(details);
+  command.footer(details + "\n\n--store, --json and --durability: see `tailrace --help`.");
   command.fallthrough();  // Global options may stand behind the subcommand too.
   return command;
 }

@@ -110,10 +110,11 @@ int RunCommandLine(int argc, const char* const* argv) {
   Registry registry(app);
   app.require_subcommand(1);
   app.set_version_flag("--version", "tailrace " TAILRACE_VERSION);
-  app.set_help_all_flag("--help-all", "Print the help of every subcommand");
   app.footer(kFooter);
   AddGlobalOptions(app, options);
   AddCommands(registry);
+  app.set_help_all_flag("--help-all",
+                        "Print the help of every subcommand");  // Last: only the top has it.
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

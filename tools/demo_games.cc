@@ -57,7 +57,8 @@ Status ShowView(DemoText& text, Store& store, const std::string& table, ViewType
   TAILRACE_ASSIGN_OR_RETURN(const auto records, RecordsOfStream(store, streams.back()));
   text.Line("");
   text.Line(Cat("Stream of ", table, " (", ViewTypeName(view), ") from TRIM_HORIZON:"));
-  for (const ChangeRecord& record : records) PrintRecordText(text.out(), record, {table, ""});
+  for (const ChangeRecord& record : records)
+    PrintRecordText(text.out(), record, {table, ""}, "   ");
   return CheckGames(text, view, records);
 }
 
@@ -73,7 +74,8 @@ Status ShowLateStream(DemoText& text, Store& store) {
   text.Line("");
   text.Line(
       Cat("Table ", table, ": game 1 was put, then a stream was enabled, then game 2 was put:"));
-  for (const ChangeRecord& record : records) PrintRecordText(text.out(), record, {table, ""});
+  for (const ChangeRecord& record : records)
+    PrintRecordText(text.out(), record, {table, ""}, "   ");
   const bool holds = records.size() == 1 && records[0].kind == ChangeKind::kInsert &&
                      records[0].new_image == Game(2, "2020-01-02T00:00:00z", "after");
   return text.Claim(holds, "nothing from before enabling is in the stream");

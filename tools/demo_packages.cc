@@ -163,7 +163,13 @@ Status PackagesShow::RunAndCheck(DemoPhase phase, uint64_t kill_at, uint64_t tot
   }
   TAILRACE_ASSIGN_OR_RETURN(const auto store, Reopen(report.killed ? "recovery" : "reopened"));
   TAILRACE_RETURN_IF_ERROR(CheckAcknowledged(text_, *store, packages_, acknowledged_));
-  if (report.done) TAILRACE_RETURN_IF_ERROR(CheckDerived(text_, *store));
+  if (report.done) {
+    TAILRACE_RETURN_IF_ERROR(CheckDerived(text_, *store));
+  } else {
+    TAILRACE_ASSIGN_OR_RETURN(const uint64_t counted, RecordsCounted(*store));
+    text_.Line(Cat("the reader had kept its place behind ", CountText(counted),
+                   " records: it goes on there"));
+  }
   return store->Close();
 }
 

@@ -120,13 +120,14 @@ Result<ExitCode> ImportFile(Context& context, ImportArguments arguments) {
   if (arguments.restart) options.skip_lines = 0;
   WatchInterrupts();
   const MayCreate may_create = arguments.create ? MayCreate::kYes : MayCreate::kNo;
-  return WithStore(context, may_create, [&](Store& store) -> Result<ExitCode> {
-    TAILRACE_RETURN_IF_ERROR(EnsureTable(store, arguments));
-    TAILRACE_ASSIGN_OR_RETURN(const ImportReport report, Import(store, *lines, options));
-    PrintReport(context, report, options.rejects_path);
-    if (report.interrupted) return ExitCode::kInterrupted;
-    return report.rejected > 0 ? ExitCode::kNo : ExitCode::kOk;
-  });
+  TAILRACE_ASSIGN_OR_RETURN(const auto store,
+                            OpenStore(context.options, may_create, Workload::kBulk));
+  TAILRACE_RETURN_IF_ERROR(EnsureTable(*store, arguments));
+  TAILRACE_ASSIGN_OR_RETURN(const ImportReport report, Import(*store, *lines, options));
+  TAILRACE_RETURN_IF_ERROR(store->Close());
+  PrintReport(context, report, options.rejects_path);
+  if (report.interrupted) return ExitCode::kInterrupted;
+  return report.rejected > 0 ? ExitCode::kNo : ExitCode::kOk;
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "tools/merged_logs.h"
 
+#include <deque>
+#include <thread>
 #include <utility>
 
 namespace tailrace::tools {

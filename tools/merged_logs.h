@@ -4,13 +4,9 @@
 // bounded.
 #pragma once
 
-#include <condition_variable>
-#include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <variant>
 #include <vector>
 

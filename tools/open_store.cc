@@ -9,6 +9,9 @@
 namespace tailrace::tools {
 namespace {
 
+// A commit takes at most a quarter of a segment; an item is far below that.
+constexpr uint64_t kLightSegmentBytes = 8 << 20;
+
 // What the store was made with, unless --durability says something; kSync for one not made yet.
 Result<Durability> ChooseDurability(const GlobalOptions& options, const std::string& directory) {
   if (options.durability) return *options.durability;
@@ -51,11 +54,13 @@ Result<std::string> StoreDirectory(const GlobalOptions& options) {
   return InvalidArgument("no store named: give --store DIR or set TAILRACE_STORE");
 }
 
-Result<std::unique_ptr<Store>> OpenStore(const GlobalOptions& options, MayCreate may_create) {
+Result<std::unique_ptr<Store>> OpenStore(const GlobalOptions& options, MayCreate may_create,
+                                         Workload workload) {
   TAILRACE_ASSIGN_OR_RETURN(std::string directory, StoreDirectory(options));
   while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
   StoreOptions store_options;
   store_options.create_if_missing = may_create == MayCreate::kYes;
+  if (workload == Workload::kLight) store_options.journal_segment_bytes = kLightSegmentBytes;
   TAILRACE_ASSIGN_OR_RETURN(store_options.durability, ChooseDurability(options, directory));
   auto store = Store::Open(directory, store_options);
   if (store.ok()) return store;
@@ -73,7 +78,7 @@ Result<std::unique_ptr<Store>> OpenStore(const GlobalOptions& options, MayCreate
 
 Result<ExitCode> WithStore(Context& context, MayCreate may_create,
                            const std::function<Result<ExitCode>(Store&)>& use) {
-  TAILRACE_ASSIGN_OR_RETURN(const auto store, OpenStore(context.options, may_create));
+  TAILRACE_ASSIGN_OR_RETURN(const auto store, OpenStore(context.options, may_create, Workload::kLight));
   Result<ExitCode> result = use(*store);
   const Status closed = store->Close();
   if (result.ok() && !closed.ok()) return closed;

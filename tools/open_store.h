@@ -11,14 +11,19 @@ namespace tailrace::tools {
 
 enum class MayCreate { kNo, kYes };
 
+// How much will be written: an opening makes segments of the journal, and for a write or two they
+// need not be large.
+enum class Workload { kLight, kBulk };
+
 // The directory of --store or TAILRACE_STORE. kInvalidArgument when neither is given.
 Result<std::string> StoreDirectory(const GlobalOptions& options);
 
 // Opens the store, recovering it if it was not closed. Without --durability, as it was made.
 // Errors: those of Store::Open, each saying what to do.
-Result<std::unique_ptr<Store>> OpenStore(const GlobalOptions& options, MayCreate may_create);
+Result<std::unique_ptr<Store>> OpenStore(const GlobalOptions& options, MayCreate may_create,
+                                         Workload workload);
 
-// Runs `use` on the open store and closes it. The first failure of the two counts.
+// Runs `use` on the open store and closes it (kLight). The first failure of the two counts.
 Result<ExitCode> WithStore(Context& context, MayCreate may_create,
                            const std::function<Result<ExitCode>(Store&)>& use);
 

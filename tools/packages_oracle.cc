@@ -153,8 +153,19 @@ Status CheckDerived(DemoText& text, Store& store) {
       text.Claim(differing == 0 && fold.items.size() == items,
                  Cat("fold(stream) = table: ", CountText(items), " items, equal byte for byte")));
   TAILRACE_ASSIGN_OR_RETURN(const SectionTotals derived, ReadSectionRows(store));
-  return text.Claim(derived == recomputed, Cat("derived table = recomputation from the table: ",
-                                               CountText(derived.size()), " sections"));
+  TAILRACE_RETURN_IF_ERROR(
+      text.Claim(derived == recomputed, Cat("derived table = recomputation from the table: ",
+                                            CountText(derived.size()), " sections")));
+  TAILRACE_ASSIGN_OR_RETURN(const uint64_t counted, RecordsCounted(store));
+  return text.Claim(counted == fold.records,
+                    Cat("the reader counted each record exactly once: ", CountText(counted)));
+}
+
+Result<uint64_t> RecordsCounted(Store& store) {
+  TAILRACE_ASSIGN_OR_RETURN(const auto streams, store.ListStreams(kPackagesTable));
+  if (streams.empty()) return FailedPrecondition("the table of packages has no stream");
+  TAILRACE_ASSIGN_OR_RETURN(const auto reader, SectionReader::Open(store, streams[0].id));
+  return reader->records_ever();
 }
 
 }  // namespace tailrace::tools

@@ -22,8 +22,12 @@ struct Acknowledged {
 Status CheckAcknowledged(DemoText& text, Store& store, const std::vector<Item>& packages,
                          const Acknowledged& acknowledged);
 
+// How many records the reader has counted so far, by the checkpoints that it kept.
+Result<uint64_t> RecordsCounted(Store& store);
+
 // Proves from the store's contents alone: the stream's records fold to the table, without a hole or
-// a duplicate; the derived table is what the table adds up to.
+// a duplicate; the derived table is what the table adds up to; each record
+// was counted once.
 Status CheckDerived(DemoText& text, Store& store);
 
 }  // namespace tailrace::tools

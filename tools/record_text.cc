@@ -39,13 +39,14 @@ void WriteOwnPart(JsonWriter& json, const ChangeRecord& record, const RecordOrig
 
 }  // namespace
 
-void PrintRecordText(Output& out, const ChangeRecord& record, const RecordOrigin& origin) {
-  out.Line(Format("{}  {}  {:6}  {} {}{}", FormatSequenceNumber(record.sequence),
+void PrintRecordText(Output& out, const ChangeRecord& record, const RecordOrigin& origin,
+                     std::string_view indent) {
+  out.Line(Format("{}{}  {}  {:6}  {} {}{}", indent, FormatSequenceNumber(record.sequence),
                   TimeText(record.wall_ms), ChangeKindName(record.kind),
                   EscapeForTerminal(origin.table), ItemText(record.keys),
                   record.actor == Actor::kTimeToLive ? "  (expired)" : ""));
-  if (record.old_image) out.Line(Cat("    old  ", ItemText(*record.old_image)));
-  if (record.new_image) out.Line(Cat("    new  ", ItemText(*record.new_image)));
+  if (record.old_image) out.Line(Cat(indent, "    old  ", ItemText(*record.old_image)));
+  if (record.new_image) out.Line(Cat(indent, "    new  ", ItemText(*record.new_image)));
 }
 
 std::string RecordJson(const ChangeRecord& record, const RecordOrigin& origin) {

@@ -19,7 +19,8 @@ struct RecordOrigin {
 //   100000000000000004201  2020-05-09T03:04:05.000Z  MODIFY  UserGames {game_id: 2345}
 //       old  {game_id: 2345, ...}
 //       new  {game_id: 2345, ...}
-void PrintRecordText(Output& out, const ChangeRecord& record, const RecordOrigin& origin);
+void PrintRecordText(Output& out, const ChangeRecord& record, const RecordOrigin& origin,
+                     std::string_view indent = "");
 
 // The record as the DynamoDB Streams API shows one, and beside it "tailrace" with what only we
 // know: table, stream, shard, ordinal, commit, milliseconds.

@@ -47,7 +47,7 @@ class Picture {
     const size_t last =
         std::max(first + 1, shard.hash_last == UINT64_MAX ? kWidth : Column(shard.hash_last + 1));
     auto row = std::find_if(rows_.begin(), rows_.end(), [&](const std::string& candidate) {
-      return candidate.find_first_not_of(' ', first) >= last - 1;
+      return candidate.find_first_not_of(' ', first + 1) >= last;
     });
     if (row == rows_.end()) row = rows_.insert(rows_.end(), std::string(kWidth + 1, ' '));
     for (size_t i = first + 1; i < last; ++i) (*row)[i] = shard.ending ? '.' : '-';

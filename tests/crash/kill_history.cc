@@ -35,12 +35,19 @@ void ReaderLedger::Open(const Event& event) {
 void ReaderLedger::Attachment(const Event& event, const Complaint& complain) {
   const ShardKey shard{event.stream, event.shard};
   Kept& kept = kept_[shard];
-  if (kept.sure != event.ordinal && kept.maybe != event.ordinal) {
+  const auto is = [&](const std::optional<Cursor>& cursor) {
+    return cursor && cursor->ordinal == event.ordinal;
+  };
+  if (!is(kept.sure) && !is(kept.maybe)) {
     complain(Name(shard) + ": a checkpoint at ordinal " + std::to_string(event.ordinal) +
-             " is there, " + (kept.sure ? std::to_string(*kept.sure) : "none") + " was kept");
+             " is there, " + (kept.sure ? std::to_string(kept.sure->ordinal) : "none") +
+             " was kept");
   }
-  kept = {event.ordinal, std::nullopt};
-  session_[shard] = {event.ordinal, false};
+  // One that was under way may stand for the same record, and for the gap behind it.
+  Cursor cursor{event.ordinal, is(kept.sure) && kept.sure->gap};
+  if (is(kept.maybe)) cursor.gap = cursor.gap || kept.maybe->gap;
+  kept = {cursor, std::nullopt};
+  session_[shard] = cursor;
   ++resumed_;
 }
 
@@ -68,12 +75,13 @@ bool ReaderLedger::Delivered(const Event& event, const Complaint& complain) {
 }
 
 void ReaderLedger::CheckpointBegin(const Event& event) {
-  kept_[{event.stream, event.shard}].maybe = event.ordinal;
+  const ShardKey shard{event.stream, event.shard};
+  kept_[shard].maybe = Cursor{event.ordinal, session_[shard].gap};
 }
 
 void ReaderLedger::CheckpointEnd(const Event& event) {
-  if (event.code != StatusCode::kOk) return;
-  kept_[{event.stream, event.shard}] = {event.ordinal, std::nullopt};
+  Kept& kept = kept_[{event.stream, event.shard}];
+  if (event.code == StatusCode::kOk) kept = {kept.maybe, std::nullopt};
 }
 
 // ---- All ----

@@ -102,13 +102,13 @@ class ReaderLedger {
   uint64_t resumed() const { return resumed_; }
 
  private:
-  struct Kept {
-    std::optional<uint64_t> sure;   // Ordinal of the newest checkpoint that ended.
-    std::optional<uint64_t> maybe;  // Of one that was begun and not ended.
-  };
   struct Cursor {
-    uint64_t ordinal = 0;  // Of the last record delivered.
-    bool gap = false;
+    uint64_t ordinal = 0;  // Of the last record delivered,
+    bool gap = false;      // and whether the reader was told of a gap behind it.
+  };
+  struct Kept {
+    std::optional<Cursor> sure;   // The newest checkpoint that ended.
+    std::optional<Cursor> maybe;  // One that was begun and not ended.
   };
 
   std::map<ShardKey, Kept> kept_;

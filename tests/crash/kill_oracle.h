@@ -39,7 +39,8 @@ struct ProvenShard {
   uint64_t starting = 0;
   std::optional<uint64_t> ending;
   uint64_t trimmed_below = 0;
-  uint64_t last_ordinal = 0;
+  uint64_t last_ordinal = 0;  // The highest that was seen,
+  bool dense = true;          // and whether none came behind it before the shard was last seen.
   std::vector<ProvenRecord> records;  // Those not trimmed away.
 
   // Whether a change of this sequence number would be a record that is there.

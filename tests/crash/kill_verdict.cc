@@ -268,7 +268,8 @@ void Verdict::JudgeRecords(const std::string& name, const ProvenStream& stream,
       old_shard.records.empty() ? old_shard.last_ordinal : old_shard.records.back().ordinal;
   const uint64_t last_sequence = old_shard.records.empty() ? 0 : old_shard.records.back().sequence;
   // What came and was trimmed between two looks is not known.
-  bool dense = shard.trimmed_below <= std::max(last_sequence + 1, old_shard.trimmed_below);
+  bool dense = old_shard.dense &&
+               shard.trimmed_below <= std::max(last_sequence + 1, old_shard.trimmed_below);
   for (const Event* record : records) {
     if (at < known) {
       const ProvenRecord& same = shard.records[at++];
@@ -288,6 +289,7 @@ void Verdict::JudgeRecords(const std::string& name, const ProvenStream& stream,
   }
   if (at < known) complain_(name + ": records that were seen are gone");
   shard.last_ordinal = last_ordinal;
+  shard.dense = dense;
 }
 
 void Verdict::JudgeNewRecord(const std::string& name, const ProvenStream& stream,

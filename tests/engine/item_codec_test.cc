@@ -234,6 +234,16 @@ TEST(ItemCodecTest, SizeIsLimited) {
   EXPECT_NE(DecodeStatus(bytes).message().find("more than"), std::string::npos);
 }
 
+TEST(ItemCodecTest, ALengthMustBeInItsShortestForm) {
+  const std::string attribute(
+      "\x0A\x01"
+      "a"
+      "\x30\x01");
+  EXPECT_TRUE(DecodeItem("\x0A\x05" + attribute).ok());
+  EXPECT_EQ(DecodeStatus(std::string("\x0A\x85\x00", 3) + attribute).ToString(),
+            "corruption: item, byte 0: a length that is cut short or not in its shortest form");
+}
+
 TEST(ItemCodecTest, LengthsAreCheckedBeforeTheyAreUsed) {
   for (const std::string& bytes :
        {std::string("\x0A\xFF\xFF\xFF\x7F", 5), std::string("\x0A\xFF\xFF\xFF\xFF\xFF", 6),

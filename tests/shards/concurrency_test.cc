@@ -228,6 +228,43 @@ TEST(WaitTest, WakesForARecordOfItsShardOnly) {
   for (std::thread& thread : threads) thread.join();
 }
 
+// One sleeper over several shards: any of them wakes it, and what it waits for may come before it
+// looks.
+TEST(WaitTest, WaitsForAnyOfSeveralShards) {
+  SimFs fs;
+  TestJournal journal;
+  journal.EnableStream(kStream, TableId{1}, ViewType::kNewImage, 4, ShardId{1});
+  auto opened = ShardSet::Open(fs, "/streams", kStore, Epoch{1}, {}, {}, {});
+  ASSERT_OK(opened);
+  ShardSet& set = **opened;
+  ASSERT_OK(FoldFrom(journal, Lsn{0}, set));
+  const auto latest = [&] {
+    std::vector<Position> positions;
+    for (uint64_t shard = 1; shard <= 4; ++shard) {
+      positions.push_back(*set.Seek(kStream, ShardId{shard}, StartAt::kLatest));
+    }
+    return positions;
+  };
+  EXPECT_FALSE(*set.WaitAny(latest(), 0));
+  EXPECT_FALSE(*set.WaitAny({}, 0));
+  for (const uint64_t hash : {uint64_t{0}, UINT64_MAX, UINT64_MAX / 2}) {
+    const std::vector<Position> positions = latest();
+    std::thread waiter([&] {
+      const auto woken = set.WaitAny(positions, kLongMs);
+      ASSERT_OK(woken);
+      EXPECT_TRUE(*woken);
+    });
+    CommitTo(journal, set, hash);
+    waiter.join();
+  }
+  std::vector<Position> positions = latest();
+  positions[2].shard = ShardId{99};
+  EXPECT_EQ(set.WaitAny(positions, kLongMs).status().code(), StatusCode::kNotFound);
+  positions = latest();
+  set.Close();
+  EXPECT_EQ(set.WaitAny(positions, kLongMs).status().code(), StatusCode::kClosed);
+}
+
 TEST(WaitTest, ReturnsWhatEndsAWait) {
   SimFs fs;
   TestJournal journal;

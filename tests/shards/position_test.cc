@@ -118,6 +118,7 @@ TEST(PositionTest, EveryStartInEveryState) {
                                           scene.starting.value - 1,
                                           scene.starting.value,
                                           scene.starting.value + 1,
+                                          scene.journal.end().value - 1,
                                           scene.journal.end().value,
                                           scene.journal.end().value + 1,
                                           UINT64_MAX};
@@ -132,7 +133,7 @@ TEST(PositionTest, EveryStartInEveryState) {
           candidates.push_back(number.value + static_cast<uint64_t>(step));
         }
       }
-      const uint64_t last = sealed ? scene.ending.value : scene.journal.end().value;
+      const uint64_t last = sealed ? scene.ending.value : scene.journal.end().value - 1;
       for (const uint64_t candidate : candidates) {
         for (const bool after : {false, true}) {
           Expected expected;
@@ -254,7 +255,8 @@ TEST(PositionTest, AShardThatExpiredSaysSo) {
     EXPECT_EQ(status.code(), StatusCode::kNotFound);
     EXPECT_NE(status.message().find("expired"), std::string::npos) << status.ToString();
   }
-  EXPECT_TRUE(scene.set->catalogue().streams().empty());
+  const StreamCatalogue catalogue = scene.set->catalogue();
+  EXPECT_TRUE(catalogue.streams().empty());
 }
 
 // ---------------------------------------------------------------------------------------- lost
