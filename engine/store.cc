@@ -128,6 +128,8 @@ class StoreImpl final : public Store, public engine::SystemTables {
   Status Open() const;
   // The catalogue, safe to show.
   Result<std::shared_ptr<const engine::Catalogue>> SafeCatalogue();
+  // The same once its streams can be read.
+  Result<std::shared_ptr<const engine::Catalogue>> ReadableCatalogue();
   struct Range {
     KeyRange keys;
     engine::Direction direction;
@@ -175,6 +177,13 @@ Result<std::shared_ptr<const engine::Catalogue>> StoreImpl::SafeCatalogue() {
   TAILRACE_RETURN_IF_ERROR(Open());
   auto catalogue = core_->catalogue.Get().catalogue;
   TAILRACE_RETURN_IF_ERROR(core_->positions->WaitSafe(catalogue->lsn()));
+  return catalogue;
+}
+
+Result<std::shared_ptr<const engine::Catalogue>> StoreImpl::ReadableCatalogue() {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  auto catalogue = core_->catalogue.Get().catalogue;
+  TAILRACE_RETURN_IF_ERROR(core_->positions->WaitFannedOut(catalogue->lsn()));
   return catalogue;
 }
 
@@ -316,7 +325,7 @@ Status StoreImpl::DisableStream(const std::string& table) {
 }
 
 Result<std::vector<StreamInfo>> StoreImpl::ListStreams(const std::optional<std::string>& table) {
-  TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
+  TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, ReadableCatalogue());
   std::vector<StreamInfo> streams;
   for (const auto& [id, stream] : catalogue->streams().streams()) {
     if (table && stream.table_name != *table) continue;
@@ -327,7 +336,7 @@ Result<std::vector<StreamInfo>> StoreImpl::ListStreams(const std::optional<std::
 }
 
 Result<StreamInfo> StoreImpl::DescribeStream(StreamId stream) {
-  TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
+  TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, ReadableCatalogue());
   const shards::Stream* found = catalogue->streams().Find(stream);
   if (found == nullptr) {
     return NotFound("there is no stream " + std::to_string(stream.value));

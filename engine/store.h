@@ -254,8 +254,8 @@ class Store {
   virtual Result<WriteResult> Update(const std::string& table, const Item& key,
                                      const Updater& updater, const WriteOptions& options = {}) = 0;
 
-  // Waits until the commit is as safe as the store's durability says. kInvalidArgument: a token that
-  // this opening of the store has not given out.
+  // Waits until the commit is as safe as the store's durability says. kInvalidArgument: a token
+  // that this opening of the store has not given out.
   virtual Status Wait(const CommitToken& token) = 0;
   // Waits until readers of streams can see the commit too: fan-out follows writes at once, but
   // apart from them.

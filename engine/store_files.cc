@@ -53,7 +53,8 @@ Result<StoreIdentity> ReadIdentity(wal::FileSystem& fs, const StorePaths& paths)
   identity.durability = static_cast<wal::Durability>(LoadLittle<uint32_t>(at + 12));
   if (identity.durability != wal::Durability::kSync &&
       identity.durability != wal::Durability::kBuffered) {
-    return Unsupported(paths.identity + ": the store has a durability that this build does not know");
+    return Unsupported(paths.identity +
+                       ": the store has a durability that this build does not know");
   }
   identity.store_id = StoreId{LoadLittle<uint64_t>(at + 16)};
   identity.created_ms = LoadLittle<uint64_t>(at + 24);

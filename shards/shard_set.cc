@@ -118,7 +118,9 @@ struct ShardSet::State {
 
   // Opening.
   Status OpenLogs(const ShardSetState& state);
-  Status RemoveStrangers();
+  Result<std::map<ShardKey, std::string>> ListDirectories();
+  Result<std::vector<std::string>> FindStrangers();
+  Status RemoveStrangers(const std::vector<std::string>& strangers);
   void MergeJumps(const frames::StreamCatalogueState& saved, std::vector<wal::EpochStart> found);
 
   // Writing.
@@ -164,7 +166,8 @@ Result<std::unique_ptr<ShardSet>> ShardSet::Open(wal::FileSystem& fs, std::strin
   TAILRACE_RETURN_IF_ERROR(s.files.MakeDirectory(s.directory));
   // Everything is checked before anything is changed.
   TAILRACE_RETURN_IF_ERROR(s.OpenLogs(state));
-  TAILRACE_RETURN_IF_ERROR(s.RemoveStrangers());
+  TAILRACE_ASSIGN_OR_RETURN(const auto strangers, s.FindStrangers());
+  TAILRACE_RETURN_IF_ERROR(s.RemoveStrangers(strangers));
   for (const auto& [id, log] : s.writer_logs) TAILRACE_RETURN_IF_ERROR(log->Cut());
   WriterLock lock(s.mutex);
   s.PublishCatalogue();
@@ -198,30 +201,56 @@ Status ShardSet::State::OpenLogs(const ShardSetState& state) {
   return Status::Ok();
 }
 
-// Removes the directories of shards that had no record at the cut: what recovery replays makes them
-// again, and those that left the catalogue stay away.
-Status ShardSet::State::RemoveStrangers() {
+// The directories of shards that had no record at the cut: what recovery replays makes them again,
+// and those that left the catalogue stay away. One of another store is no leftover of ours:
+// kCorruption.
+Result<std::vector<std::string>> ShardSet::State::FindStrangers() {
+  std::vector<std::string> strangers;
+  TAILRACE_ASSIGN_OR_RETURN(const auto shards, ListDirectories());
+  for (const auto& [key, path] : shards) {
+    const auto log = writer_logs.find(key.shard.value);
+    if (log != writer_logs.end() && log->second->stream() == key.stream && log->second->end()) {
+      continue;
+    }
+    const auto header = ReadShardHeader(files.fs(), path);
+    if (header.ok() && header->store() != store_id.value) {
+      return Corruption(path + ": the directory belongs to another store");
+    }
+    strangers.push_back(path);
+  }
+  return strangers;
+}
+
+// All shard directories by their names.
+Result<std::map<ShardKey, std::string>> ShardSet::State::ListDirectories() {
+  std::map<ShardKey, std::string> shards;
   TAILRACE_ASSIGN_OR_RETURN(const auto stream_entries, files.fs().List(directory));
   for (const wal::DirectoryEntry& stream_entry : stream_entries) {
     const auto stream = ParseStreamDirectoryName(stream_entry.name);
     if (!stream || !stream_entry.is_directory) continue;
     const std::string stream_path = wal::JoinPath(directory, stream_entry.name);
     TAILRACE_ASSIGN_OR_RETURN(const auto shard_entries, files.fs().List(stream_path));
-    size_t left_over = shard_entries.size();
     for (const wal::DirectoryEntry& shard_entry : shard_entries) {
       const auto shard = ParseShardDirectoryName(shard_entry.name);
       if (!shard || !shard_entry.is_directory) continue;
-      const auto log = writer_logs.find(shard->value);
-      if (log != writer_logs.end() && log->second->stream() == *stream && log->second->end()) {
-        continue;
-      }
-      TAILRACE_RETURN_IF_ERROR(
-          RemoveShardDirectory(files, wal::JoinPath(stream_path, shard_entry.name)).status());
-      --left_over;
+      shards.emplace(ShardKey{*stream, *shard}, wal::JoinPath(stream_path, shard_entry.name));
     }
-    if (left_over == 0 && applied.Find(*stream) == nullptr) {
-      TAILRACE_RETURN_IF_ERROR(files.fs().RemoveDirectory(stream_path));
-    }
+  }
+  return shards;
+}
+
+// Removes these shard directories, and those of their streams that are empty and unknown then.
+Status ShardSet::State::RemoveStrangers(const std::vector<std::string>& strangers) {
+  for (const std::string& path : strangers) {
+    TAILRACE_RETURN_IF_ERROR(RemoveShardDirectory(files, path).status());
+  }
+  TAILRACE_ASSIGN_OR_RETURN(const auto entries, files.fs().List(directory));
+  for (const wal::DirectoryEntry& entry : entries) {
+    const auto stream = ParseStreamDirectoryName(entry.name);
+    if (!stream || !entry.is_directory || applied.Find(*stream) != nullptr) continue;
+    const std::string path = wal::JoinPath(directory, entry.name);
+    TAILRACE_ASSIGN_OR_RETURN(const auto left_over, files.fs().List(path));
+    if (left_over.empty()) TAILRACE_RETURN_IF_ERROR(files.fs().RemoveDirectory(path));
   }
   return Status::Ok();
 }

@@ -78,7 +78,8 @@ Result<std::unique_ptr<Store>> OpenStore(const GlobalOptions& options, MayCreate
 
 Result<ExitCode> WithStore(Context& context, MayCreate may_create,
                            const std::function<Result<ExitCode>(Store&)>& use) {
-  TAILRACE_ASSIGN_OR_RETURN(const auto store, OpenStore(context.options, may_create, Workload::kLight));
+  TAILRACE_ASSIGN_OR_RETURN(const auto store,
+                            OpenStore(context.options, may_create, Workload::kLight));
   Result<ExitCode> result = use(*store);
   const Status closed = store->Close();
   if (result.ok() && !closed.ok()) return closed;

@@ -1,8 +1,8 @@
 // TAILRACE_CHECK: invariants of our own code, kept in release builds.
 //
-// A failed check means a bug in Tailrace (or memory gone bad), so the process stops loudly before it
-// can write anything wrong. Bytes from a disk or a network never reach a check: they are validated and
-// become a Status.
+// A failed check means a bug in Tailrace (or memory gone bad), so the process stops loudly before
+// it can write anything wrong. Bytes from a disk or a network never reach a check: they are
+// validated and become a Status.
 #pragma once
 
 #include <string_view>
@@ -15,9 +15,9 @@ namespace tailrace {
 
 }  // namespace tailrace
 
-#define TAILRACE_CHECK(condition, message)                                        \
-  do {                                                                            \
-    if (!(condition)) [[unlikely]] {                                              \
-      ::tailrace::CheckFailed(__FILE__, __LINE__, #condition, (message));         \
-    }                                                                             \
+#define TAILRACE_CHECK(condition, message)                                \
+  do {                                                                    \
+    if (!(condition)) [[unlikely]] {                                      \
+      ::tailrace::CheckFailed(__FILE__, __LINE__, #condition, (message)); \
+    }                                                                     \
   } while (false)

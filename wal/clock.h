@@ -1,4 +1,5 @@
-// Time as the store sees it. Everything that asks for the time asks a Clock, so that tests can step it.
+// Time as the store sees it. Everything that asks for the time asks a Clock, so that tests can step
+// it.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Fixed-width integers in bytes: little-endian in headers, big-endian where bytes must sort as numbers.
+// Fixed-width integers in bytes: little-endian in headers, big-endian where bytes must sort as
+// numbers.
 #pragma once
 
 #include <bit>
@@ -8,7 +9,8 @@
 
 namespace tailrace {
 
-static_assert(std::endian::native == std::endian::little, "Tailrace is built for little-endian CPUs");
+static_assert(std::endian::native == std::endian::little,
+              "Tailrace is built for little-endian CPUs");
 
 template <typename T>
 void StoreLittle(char* target, T value) {

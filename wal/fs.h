@@ -1,13 +1,13 @@
-// The file-system seam: every byte that Tailrace keeps on disk goes through these classes, RocksDB's
-// files too, so that tests can run a whole store on a simulated disk and cut its power.
+// The file-system seam: every byte that Tailrace keeps on disk goes through these classes,
+// RocksDB's files too, so that tests can run a whole store on a simulated disk and cut its power.
 //
 // Each method says what holds when it returns OK. "Written" means the operating system has it: it
 // survives the death of the process, not of the power. "Durable" means it survives both. A file's
 // name is durable only once the directory that holds it has been synced.
 //
-// A failed Sync or WriteDurable is final for that file: what reached the disk is unknown, and trying
-// again may report success without having written (the kernel marks failed pages clean). Callers
-// stop using the file.
+// A failed Sync or WriteDurable is final for that file: what reached the disk is unknown, and
+// trying again may report success without having written (the kernel marks failed pages clean).
+// Callers stop using the file.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +35,8 @@ class File {
   // Writes all of `bytes` at `offset`, growing the file if needed. On OK: written.
   virtual Status Write(uint64_t offset, ByteView bytes) = 0;
 
-  // Writes all of `bytes` at `offset`. On OK: durable. `offset`, the size and the address of `bytes`
-  // are multiples of kBlockBytes, and the range lies within the file's allocated size.
+  // Writes all of `bytes` at `offset`. On OK: durable. `offset`, the size and the address of
+  // `bytes` are multiples of kBlockBytes, and the range lies within the file's allocated size.
   virtual Status WriteDurable(uint64_t offset, ByteView bytes) = 0;
 
   // On OK: everything written before the call, and the size, are durable.
@@ -51,8 +51,8 @@ class File {
   virtual Result<uint64_t> SizeBytes() const = 0;
 };
 
-// A file of fixed size mapped into memory. Read through data(), written only through Write, so that a
-// simulated disk sees every store.
+// A file of fixed size mapped into memory. Read through data(), written only through Write, so that
+// a simulated disk sees every store.
 class MappedFile {
  public:
   virtual ~MappedFile() = default;
@@ -124,9 +124,9 @@ class FileSystem {
   virtual Status SyncDirectory(const std::string& path) = 0;
 
   // Takes an exclusive lock on the file at `path` (made if absent) without waiting. An open file
-  // description lock: it is not lost when an unrelated descriptor of the file is closed, and a second
-  // opener in the same process is refused too. kBusy when held; the message names the holder's
-  // process id when it can be read from the file.
+  // description lock: it is not lost when an unrelated descriptor of the file is closed, and a
+  // second opener in the same process is refused too. kBusy when held; the message names the
+  // holder's process id when it can be read from the file.
   virtual Result<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
 
   // Total and free bytes of the file system that holds `path`.
@@ -146,9 +146,9 @@ std::string JoinPath(ByteView directory, ByteView name);
 // Reads the whole file, which must not exceed `bytes_max` (kCorruption otherwise).
 Result<std::string> ReadWholeFile(FileSystem& fs, const std::string& path, uint64_t bytes_max);
 
-// Makes `path` hold exactly `bytes`, all or nothing across a crash: writes `path` + ".tmp", syncs it,
-// renames it over `path`, syncs the directory. On OK: durable. On an error the old content stands,
-// unless only the last sync failed: then `path` holds `bytes`, perhaps not durably.
+// Makes `path` hold exactly `bytes`, all or nothing across a crash: writes `path` + ".tmp", syncs
+// it, renames it over `path`, syncs the directory. On OK: durable. On an error the old content
+// stands, unless only the last sync failed: then `path` holds `bytes`, perhaps not durably.
 Status ReplaceFile(FileSystem& fs, const std::string& path, ByteView bytes);
 
 }  // namespace tailrace::wal

@@ -1,8 +1,8 @@
 // Mutexes that clang's thread-safety analysis understands (std::mutex on libstdc++ it does not).
 //
-// Built with clang and -Wthread-safety, reading a member marked TAILRACE_GUARDED_BY without its lock
-// does not compile. Elsewhere the annotations are empty. The order in which locks may be taken is
-// written once, in docs/architecture.md.
+// Built with clang and -Wthread-safety, reading a member marked TAILRACE_GUARDED_BY without its
+// lock does not compile. Elsewhere the annotations are empty. The order in which locks may be taken
+// is written once, in docs/architecture.md.
 #pragma once
 
 #include <chrono>
@@ -55,7 +55,8 @@ class TAILRACE_ANNOTATION(scoped_lockable) MutexLock {
   Mutex& mutex_;
 };
 
-// A condition variable for Mutex. Wait in a loop that tests the condition: wake-ups may be spurious.
+// A condition variable for Mutex. Wait in a loop that tests the condition: wake-ups may be
+// spurious.
 class CondVar {
  public:
   void Wait(Mutex& mutex) TAILRACE_REQUIRES(mutex) {

@@ -31,9 +31,9 @@ class Positions {
   Positions(const Positions&) = delete;
   Positions& operator=(const Positions&) = delete;
 
-  // A frame [.., end) was appended after the caller's frame that ended at `previous_end`, and its changes
-  // are now visible in the write buffer. Calls may come in any order; `entered` follows the unbroken
-  // chain.
+  // A frame [.., end) was appended after the caller's frame that ended at `previous_end`, and its
+  // changes are now visible in the write buffer. Calls may come in any order; `entered` follows the
+  // unbroken chain.
   void Enter(Lsn previous_end, Lsn end);
 
   // Positions jump from `old_end` to `new_start` without a frame between (a new epoch).
@@ -67,7 +67,8 @@ class Positions {
   // Makes those who wait look at their `interrupted` again: set it before.
   void Interrupt();
 
-  // Ends every wait, now and later, with `cause` (the first one given stays). Positions reached stay.
+  // Ends every wait, now and later, with `cause` (the first one given stays). Positions reached
+  // stay.
   void Fail(const Status& cause);
   Status failure() const;
 

@@ -14,6 +14,7 @@ namespace {
 constexpr ByteView kTornSuffix = ".torn";
 constexpr ByteView kTemporarySuffix = ".tmp";
 constexpr size_t kTornCopiesMax = 8;
+constexpr uint64_t kTornCopyBytesMax = 64 << 20;  // Of one recovery; more is counted, not copied.
 
 std::string Range(Lsn from, Lsn to) {
   return "positions [" + std::to_string(from.value) + ", " + std::to_string(to.value) + ")";
@@ -52,7 +53,8 @@ struct RunFound {
 struct Aftermath {
   Lsn mark;                        // The highest mark found there.
   std::optional<Lsn> next_header;  // The first header found beyond.
-  std::vector<TornPiece> torn;
+  uint64_t torn_bytes = 0;         // Bytes of frames found there.
+  std::vector<TornPiece> torn;     // The first of them.
 };
 
 class Planner {
@@ -398,8 +400,13 @@ Result<Aftermath> Planner::LookBeyond(const Run& run, size_t stopped_in, const S
       torn_end = from + std::min<uint64_t>(claimed_bytes, rest.size());
     }
     if (torn_end == from) continue;
-    after.torn.push_back(TornPiece{.copy_path = current.path() + std::string(kTornSuffix),
-                                   .bytes = std::string(current.Bytes(from, torn_end))});
+    const ByteView torn = current.Bytes(from, torn_end);
+    if (after.torn_bytes < kTornCopyBytesMax) {
+      after.torn.push_back(
+          TornPiece{.copy_path = current.path() + std::string(kTornSuffix),
+                    .bytes = std::string(torn.substr(0, kTornCopyBytesMax - after.torn_bytes))});
+    }
+    after.torn_bytes += torn.size();
   }
   return after;
 }
@@ -408,13 +415,17 @@ Status Planner::JudgeStopOf(const Run& run, size_t stopped_in, const WalkEnd& wa
                             std::optional<Lsn> bound, RunFound& found) {
   const SegmentImage& image = found.segments.back().image;
   const Lsn stop = walk.at;
-  TAILRACE_ASSIGN_OR_RETURN(Aftermath after, LookBeyond(run, stopped_in, image, stop));
+  const bool at_old_end = bound == stop;
+  Aftermath after;
+  if (!at_old_end) {
+    TAILRACE_ASSIGN_OR_RETURN(after, LookBeyond(run, stopped_in, image, stop));
+  }
   const StopFacts facts{.superseded = bound.has_value(),
-                        .at_old_end = bound == stop,
+                        .at_old_end = at_old_end,
                         .marked = after.mark > stop,
                         .known_durable = known_durable_ > stop,
                         .at_start = stop.value == image.header().epoch_start,
-                        .bytes_follow = !after.torn.empty()};
+                        .bytes_follow = after.torn_bytes > 0};
   const StopRow& row = JudgeStop(facts);
   switch (row.decision) {
     case StopDecision::kEnd:
@@ -423,7 +434,7 @@ Status Planner::JudgeStopOf(const Run& run, size_t stopped_in, const WalkEnd& wa
       found.stillborn = true;
       break;
     case StopDecision::kCut:
-      for (const TornPiece& piece : after.torn) plan_.torn_bytes += piece.bytes.size();
+      plan_.torn_bytes = after.torn_bytes;
       plan_.torn = std::move(after.torn);
       break;
     case StopDecision::kRefuse: {

@@ -13,19 +13,32 @@ void CheckFailed(const char* file, int line, const char* condition, std::string_
 
 std::string_view StatusCodeName(StatusCode code) {
   switch (code) {
-    case StatusCode::kOk: return "ok";
-    case StatusCode::kInvalidArgument: return "invalid argument";
-    case StatusCode::kNotFound: return "not found";
-    case StatusCode::kAlreadyExists: return "already exists";
-    case StatusCode::kFailedPrecondition: return "failed precondition";
-    case StatusCode::kBusy: return "busy";
-    case StatusCode::kNoSpace: return "no space";
-    case StatusCode::kIoError: return "i/o error";
-    case StatusCode::kCorruption: return "corruption";
-    case StatusCode::kUnsupported: return "unsupported";
-    case StatusCode::kReadOnly: return "read only";
-    case StatusCode::kOutcomeUnknown: return "outcome unknown";
-    case StatusCode::kClosed: return "closed";
+    case StatusCode::kOk:
+      return "ok";
+    case StatusCode::kInvalidArgument:
+      return "invalid argument";
+    case StatusCode::kNotFound:
+      return "not found";
+    case StatusCode::kAlreadyExists:
+      return "already exists";
+    case StatusCode::kFailedPrecondition:
+      return "failed precondition";
+    case StatusCode::kBusy:
+      return "busy";
+    case StatusCode::kNoSpace:
+      return "no space";
+    case StatusCode::kIoError:
+      return "i/o error";
+    case StatusCode::kCorruption:
+      return "corruption";
+    case StatusCode::kUnsupported:
+      return "unsupported";
+    case StatusCode::kReadOnly:
+      return "read only";
+    case StatusCode::kOutcomeUnknown:
+      return "outcome unknown";
+    case StatusCode::kClosed:
+      return "closed";
   }
   return "unknown";
 }

@@ -1,8 +1,8 @@
 // Errors as values: Status, Result<T> and the macros that pass them on.
 //
-// Every fallible function in Tailrace returns one of these; no exception leaves the library. A Status
-// is for what may go wrong in a correct program (bad input, damaged bytes, a full disk). A broken
-// invariant of our own is never a Status: see wal/check.h.
+// Every fallible function in Tailrace returns one of these; no exception leaves the library. A
+// Status is for what may go wrong in a correct program (bad input, damaged bytes, a full disk). A
+// broken invariant of our own is never a Status: see wal/check.h.
 #pragma once
 
 #include <optional>
@@ -81,7 +81,7 @@ Status Closed(std::string message);
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}        // NOLINT: implicit
   Result(Status status) : state_(std::in_place_index<1>, std::move(status)) {  // NOLINT: implicit
     TAILRACE_CHECK(!std::get<1>(state_).ok(), "a Result without a value needs an error");
   }
@@ -114,16 +114,17 @@ class [[nodiscard]] Result {
 #define TAILRACE_CONCAT(a, b) TAILRACE_CONCAT_INNER(a, b)
 
 // Returns from the enclosing function with the Status of `expression` unless it is OK.
-#define TAILRACE_RETURN_IF_ERROR(expression)                        \
-  do {                                                              \
-    ::tailrace::Status tailrace_status_ = (expression);             \
-    if (!tailrace_status_.ok()) return tailrace_status_;            \
+#define TAILRACE_RETURN_IF_ERROR(expression)             \
+  do {                                                   \
+    ::tailrace::Status tailrace_status_ = (expression);  \
+    if (!tailrace_status_.ok()) return tailrace_status_; \
   } while (false)
 
 // Evaluates a Result; assigns its value to `declaration`, or returns its Status.
 //   TAILRACE_ASSIGN_OR_RETURN(auto file, fs.Open(path, OpenMode::kRead));
-#define TAILRACE_ASSIGN_OR_RETURN(declaration, expression) \
-  TAILRACE_ASSIGN_OR_RETURN_INNER(TAILRACE_CONCAT(tailrace_result_, __LINE__), declaration, expression)
+#define TAILRACE_ASSIGN_OR_RETURN(declaration, expression)                                  \
+  TAILRACE_ASSIGN_OR_RETURN_INNER(TAILRACE_CONCAT(tailrace_result_, __LINE__), declaration, \
+                                  expression)
 #define TAILRACE_ASSIGN_OR_RETURN_INNER(result, declaration, expression) \
   auto result = (expression);                                            \
   if (!result.ok()) return result.status();                              \

@@ -275,7 +275,8 @@ int Report(const Totals& totals, const Arguments& arguments, double seconds) {
   const uint64_t made = totals.states.choices + totals.nested.choices;
   const uint64_t checked = totals.states.visited + totals.nested.visited;
   std::printf(
-      "figure: scripts %llu, moments %llu, states made %llu (%llu of them within recoveries), states "
+      "figure: scripts %llu, moments %llu, states made %llu (%llu of them within recoveries), "
+      "states "
       "checked %llu, openings enumerated %llu, %.1f s, %.0f states/s, seed %llu\n",
       Print(totals.scripts), Print(totals.moments), Print(made), Print(totals.nested.choices),
       Print(checked), Print(totals.openings), seconds, static_cast<double>(made) / seconds,

@@ -95,7 +95,8 @@ class TierA {
     const uint64_t made = states_.choices + nested_.choices;
     const uint64_t checked = states_.visited + nested_.visited;
     std::printf(
-        "figure: scripts %llu, moments %llu, states made %llu (%llu of them within recoveries), states "
+        "figure: scripts %llu, moments %llu, states made %llu (%llu of them within recoveries), "
+        "states "
         "checked %llu, recoveries enumerated %llu, read offline %llu, %.1f s, %.0f states/s, seed "
         "%llu\n",
         Print(scripts_), Print(moments_), Print(made), Print(nested_.choices), Print(checked),

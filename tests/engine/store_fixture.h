@@ -28,8 +28,8 @@ inline StoreOptions SmallOptions(const Clock& clock, Durability durability) {
   return options;
 }
 
-// A copy of an idle store's directory, as if its process had died now. RocksDB may still be removing
-// files that it has replaced.
+// A copy of an idle store's directory, as if its process had died now. RocksDB may still be
+// removing files that it has replaced.
 inline void CopyStore(const std::string& from, const std::string& to) {
   namespace fs = std::filesystem;
   fs::create_directory(to);

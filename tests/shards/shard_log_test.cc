@@ -292,9 +292,14 @@ TEST(ShardLogTest, OpeningChecksWhereTheLogEnds) {
     // A refusal changes nothing.
     EXPECT_EQ(copy.disk().Hash(), before) << test.what;
   }
-  SimFs copy(fs.disk());
-  const auto foreign = ShardSet::Open(copy, "/streams", StoreId{99}, Epoch{1}, good, {}, {});
-  EXPECT_EQ(foreign.status().code(), StatusCode::kCorruption);
+  // Another store's directories are not ours to remove, even if no checkpoint knows them.
+  for (const ShardSetState& state : {good, ShardSetState{}}) {
+    SimFs copy(fs.disk());
+    const uint64_t before = copy.disk().Hash();
+    const auto foreign = ShardSet::Open(copy, "/streams", StoreId{99}, Epoch{1}, state, {}, {});
+    EXPECT_EQ(foreign.status().code(), StatusCode::kCorruption);
+    EXPECT_EQ(copy.disk().Hash(), before);
+  }
 }
 
 // Files that come back from below the trim point after a crash, with holes between them, are no

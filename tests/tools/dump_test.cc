@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <sstream>
 
-#include "engine/store.h"
 #include "engine/item_codec.h"
 #include "engine/key.h"
+#include "engine/store.h"
 #include "shards/sequence_number.h"
 #include "shards/shard_set.h"
 #include "tests/shards/shard_rig.h"
