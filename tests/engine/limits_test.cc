@@ -282,7 +282,10 @@ TEST_P(LimitsTest, Pages) {
   EXPECT_EQ(store_->Query("Scores", {.partition = Value::S("u"), .bytes_max = 0})->items.size(),
             1u);
   ExpectInvalid(store_->Query("Scores", {.partition = Value::N(1)}), "");
-  ExpectInvalid(store_->Query("Scores", {.partition = Value::S("u"), .start_after = Item{}}), "");
+  QueryRequest after_nothing;
+  after_nothing.partition = Value::S("u");
+  after_nothing.start_after = Item{};
+  ExpectInvalid(store_->Query("Scores", after_nothing), "");
 
   const StreamId stream = LatestStream("Scores");
   const auto info = store_->DescribeStream(stream).value();
@@ -352,7 +355,7 @@ TEST_P(LimitsTest, StreamsAndPositions) {
   bad = good;
   bad.next = SequenceNumber{UINT64_MAX};
   const auto beyond = store_->ReadShard(bad);
-  if (beyond.ok()) EXPECT_THAT(beyond->records, IsEmpty());
+  EXPECT_TRUE(!beyond.ok() || beyond->records.empty());
 }
 
 TEST_P(LimitsTest, AStreamOfAsManyShardsAsThereMayBe) {
@@ -368,7 +371,8 @@ TEST_P(LimitsTest, AStreamOfAsManyShardsAsThereMayBe) {
   ASSERT_OK(store_->Put("UserGames", Game(2, "b")));
   Reopen();
   uint64_t records = 0;
-  for (const auto& shard : store_->Stats()->shards) records += shard.records;
+  const StoreStats stats = store_->Stats().value();
+  for (const StoreStats::Shard& shard : stats.shards) records += shard.records;
   EXPECT_EQ(records, 2u);
 }
 
