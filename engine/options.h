@@ -88,10 +88,10 @@ struct StoreOptions {
   uint64_t maintenance_interval_ms = 60'000;
 
   // Called from the store's threads; must not call the store. May be empty.
-  std::function<void(const Event&)> on_event;
+  std::function<void(const Event&)> on_event = nullptr;
 
   // For tests: called at each pause point, from the thread that reached it. May be empty.
-  std::function<void(PausePoint)> on_pause_point;
+  std::function<void(PausePoint)> on_pause_point = nullptr;
 };
 
 }  // namespace tailrace
