@@ -42,11 +42,9 @@ void Checkpointer::RequestIfFull() {
 }
 
 Status Checkpointer::WaitForRoom() {
-  if (core_.journal->live_bytes() < core_.options.journal_bytes_max) [[likely]] {
-    return Status::Ok();
-  }
+  if (HasRoom()) [[likely]] return Status::Ok();
   MutexLock lock(mutex_);
-  while (core_.journal->live_bytes() >= core_.options.journal_bytes_max) {
+  while (!HasRoom()) {
     TAILRACE_RETURN_IF_ERROR(core_.Writable());
     if (stopping_) return Closed("the store was closed while a write waited for room");
     requested_ = true;

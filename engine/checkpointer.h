@@ -38,6 +38,9 @@ class Checkpointer {
   // checkpoint that makes room needs both. Errors: the store's failure.
   Status WaitForRoom();
 
+  // Whether WaitForRoom would not wait now.
+  bool HasRoom() const { return core_.journal->live_bytes() < core_.options.journal_bytes_max; }
+
   uint64_t completed() const { return completed_.load(); }
 
  private:

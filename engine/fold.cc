@@ -34,6 +34,9 @@ Status ApplyCommit(const wal::Frame& frame, ItemSink& items, ClockReading* clock
   for (const shards::Change& change : commit->changes) {
     items.SetItem(change.table, change.key, frame.lsn, change.new_image);
   }
+  if (const auto& token = commit->token) {
+    items.SetItem(token->table, token->key, frame.lsn, token->new_image);
+  }
   if (clock != nullptr) ReadClock(commit->wall_ms, commit->age_ms, *clock);
   return Status::Ok();
 }

@@ -8,7 +8,7 @@
 namespace tailrace::engine {
 
 // The analysis cannot follow a set of mutexes chosen at run time.
-KeyLocks::Held::Held(std::vector<Mutex*> mutexes) TAILRACE_NO_THREAD_SAFETY_ANALYSIS
+KeyLocks::Held::Held(Mutexes mutexes) TAILRACE_NO_THREAD_SAFETY_ANALYSIS
     : mutexes_(std::move(mutexes)) {
   for (Mutex* mutex : mutexes_) mutex->Lock();
 }
@@ -17,8 +17,8 @@ KeyLocks::Held::~Held() TAILRACE_NO_THREAD_SAFETY_ANALYSIS {
   for (auto mutex = mutexes_.rbegin(); mutex != mutexes_.rend(); ++mutex) (*mutex)->Unlock();
 }
 
-KeyLocks::Held KeyLocks::Lock(const std::vector<Key>& keys) {
-  std::vector<Mutex*> mutexes;
+KeyLocks::Held KeyLocks::Lock(std::span<const Key> keys) {
+  Held::Mutexes mutexes;
   mutexes.reserve(keys.size());
   for (const Key& key : keys) {
     const uint64_t hash = Hash64(key.storage_key, key.table.value);

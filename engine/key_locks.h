@@ -1,13 +1,16 @@
-// Locks on base keys: held by a write from before it reads the old item until its change is in the
-// write buffer, so that a key's changes happen one after another.
+// Locks on base keys: held by a write from before it reads the old items until its changes are in
+// the write buffer, so that a key's changes happen one after another; and by a transactional read
+// while it reads.
 //
 // Striped: two keys may share a lock, which only costs waiting. Several keys are locked in stripe
-// order, each stripe once, so that two writers never wait for each other.
+// order, each stripe once, so that two callers never wait for each other.
 #pragma once
+
+#include <absl/container/inlined_vector.h>
 
 #include <array>
 #include <cstddef>
-#include <vector>
+#include <span>
 
 #include "shards/types.h"
 #include "wal/mutex.h"
@@ -22,13 +25,16 @@ class KeyLocks {
   // Holds the locks of some keys; gives them free when destroyed.
   class Held {
    public:
-    explicit Held(std::vector<Mutex*> mutexes);
     ~Held();
-    Held(Held&& other) noexcept = default;
-    Held& operator=(Held&&) = delete;
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
 
    private:
-    std::vector<Mutex*> mutexes_;
+    friend class KeyLocks;
+    using Mutexes = absl::InlinedVector<Mutex*, 4>;  // Most writes lock one key.
+    explicit Held(Mutexes mutexes);
+
+    const Mutexes mutexes_;
   };
 
   struct Key {
@@ -37,7 +43,7 @@ class KeyLocks {
   };
 
   // Waits for the locks of all `keys`.
-  Held Lock(const std::vector<Key>& keys);
+  Held Lock(std::span<const Key> keys);
 
  private:
   struct alignas(64) Stripe {

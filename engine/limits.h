@@ -25,6 +25,24 @@ inline constexpr size_t kSortKeyBytesMax = 1'024;
 inline constexpr size_t kTableNameBytesMin = 3;
 inline constexpr size_t kTableNameBytesMax = 255;
 
+// Items in a transaction, written or read, and in a batch.
+inline constexpr size_t kTransactionItemsMax = 100;
+inline constexpr size_t kBatchGetItemsMax = 100;
+inline constexpr size_t kBatchWriteItemsMax = 25;
+
+// What a transaction's changed items measure afterwards (Item::SizeBytes), together.
+inline constexpr size_t kTransactionItemBytesMax = 4 << 20;
+
+// The images of a transaction's changed items as they are stored, from before and from after,
+// together. Only items that encode to much more than they measure, or old items far larger than the
+// new ones, come to this limit before the other.
+inline constexpr size_t kTransactionImageBytesMax = 14 << 20;
+
+inline constexpr size_t kIdempotencyTokenBytesMax = 36;
+
+// For so long, in the store's age, a transaction is remembered by its idempotency token.
+inline constexpr size_t kIdempotencyTokenMs = 600'000;
+
 // No item within kItemBytesMax has a longer encoding. The widest are lists of empty strings (1 byte
 // as measured, 4 encoded); beyond that, each of the 128 names of one byte may cost 3 bytes more.
 inline constexpr size_t kEncodedItemBytesMax = 4 * kItemBytesMax + 1'024;
@@ -33,5 +51,13 @@ inline constexpr size_t kEncodedItemBytesMax = 4 * kItemBytesMax + 1'024;
 // consists of zero bytes (each takes two) with its terminator, a type tag, a sort key.
 inline constexpr size_t kStorageKeyBytesMax =
     8 + 1 + 2 * kPartitionKeyBytesMax + 2 + 1 + kSortKeyBytesMax;
+
+// No commit has a larger payload: of each change the storage key, the images, and at most 64 bytes
+// for its numbers, tags and lengths; the item that remembers the transaction's token; the times.
+inline constexpr size_t kCommitFrameBytesMax =
+    kTransactionImageBytesMax + (kTransactionItemsMax + 1) * (kStorageKeyBytesMax + 64) + 4'096;
+
+// Any item may be put in place of any other.
+static_assert(2 * kEncodedItemBytesMax <= kTransactionImageBytesMax);
 
 }  // namespace tailrace

@@ -77,7 +77,8 @@ Status Maintenance::Run() {
   if (core_.positions->durable() < core_.positions->entered()) {
     TAILRACE_RETURN_IF_ERROR(core_.journal->Sync());
   }
-  return Trim();
+  TAILRACE_RETURN_IF_ERROR(Trim());
+  return tokens_.Run();
 }
 
 Status Maintenance::Trim() {

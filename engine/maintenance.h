@@ -6,12 +6,14 @@
 
 #include "engine/checkpointer.h"
 #include "engine/core.h"
+#include "engine/token_upkeep.h"
 
 namespace tailrace::engine {
 
 class Maintenance {
  public:
-  Maintenance(Core& core, Checkpointer& checkpointer) : core_(core), checkpointer_(checkpointer) {}
+  Maintenance(Core& core, Checkpointer& checkpointer, TokenUpkeep& tokens)
+      : core_(core), checkpointer_(checkpointer), tokens_(tokens) {}
   ~Maintenance() { Stop(); }
   Maintenance(const Maintenance&) = delete;
   Maintenance& operator=(const Maintenance&) = delete;
@@ -35,6 +37,7 @@ class Maintenance {
 
   Core& core_;
   Checkpointer& checkpointer_;
+  TokenUpkeep& tokens_;
   Mutex run_mutex_;
 
   Mutex mutex_;

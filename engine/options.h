@@ -42,6 +42,8 @@ struct Event {
   std::string text;
 };
 
+inline constexpr uint64_t kJournalSegmentBytesDefault = 64ull << 20;
+
 struct StoreOptions {
   // What an acknowledged write survives. Fixed when the store is made; kInvalidArgument when a
   // store is opened with the other one.
@@ -61,8 +63,10 @@ struct StoreOptions {
   // generation_bytes_max.
   uint64_t journal_bytes_max = 256ull << 20;
 
-  // One segment file of the journal. The largest commit is a quarter of it.
-  uint64_t journal_segment_bytes = 64ull << 20;
+  // One segment file of the journal. The largest commit is a quarter of it: with the default every
+  // transaction within the limits fits; with less, writes that do not fit are refused
+  // (kInvalidArgument, nothing changed).
+  uint64_t journal_segment_bytes = kJournalSegmentBytesDefault;
 
   // RocksDB's block cache.
   uint64_t block_cache_bytes = 64ull << 20;

@@ -17,15 +17,21 @@ Result<FoundItem> FindItem(const WriteBuffer& buffer, ItemIndex& index, TableId 
       if (generation == nullptr) continue;
       const auto item = generation->Find(table, key);
       if (!item) continue;
-      FoundItem found{std::nullopt, item->lsn};
-      if (item->image) found.image = std::string(*item->image);
+      FoundItem found{.image = std::nullopt, .lsn = Lsn{0}, .rests_on = item->lsn};
+      if (item->image) {
+        found.image = std::string(*item->image);
+        found.lsn = item->lsn;
+      }
       return found;
     }
   }
   TAILRACE_ASSIGN_OR_RETURN(auto stored, index.Get(table, key));
   // What is in the index is durable: nothing to wait for.
   FoundItem found;
-  if (stored) found.image = std::move(stored->image);
+  if (stored) {
+    found.image = std::move(stored->image);
+    found.lsn = stored->lsn;
+  }
   return found;
 }
 

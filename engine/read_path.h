@@ -18,6 +18,7 @@ namespace tailrace::engine {
 // What is stored under a key now.
 struct FoundItem {
   std::optional<std::string> image;  // Encoded; absent: no item.
+  Lsn lsn;                           // Of the commit that put it there; Lsn{0} without an item.
   Lsn rests_on;                      // Lsn{0}: durable for long.
 };
 

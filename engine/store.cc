@@ -6,12 +6,15 @@
 #include "engine/catalogue_writer.h"
 #include "engine/checkpointer.h"
 #include "engine/core.h"
+#include "engine/get_path.h"
 #include "engine/item_codec.h"
 #include "engine/maintenance.h"
 #include "engine/read_path.h"
 #include "engine/recovery.h"
 #include "engine/stream_view.h"
 #include "engine/system_table.h"
+#include "engine/token_upkeep.h"
+#include "engine/transaction_token.h"
 #include "engine/write_path.h"
 
 namespace tailrace {
@@ -38,7 +41,8 @@ class StoreImpl final : public Store, public engine::SystemTables {
         checkpointer_(*core_),
         writes_(*core_, checkpointer_),
         catalogue_writer_(*core_),
-        maintenance_(*core_, checkpointer_) {}
+        tokens_(*core_, writes_),
+        maintenance_(*core_, checkpointer_, tokens_) {}
   ~StoreImpl() override {
     // Whoever cares about the outcome has called Close.
     (void)Close().ok();
@@ -73,6 +77,13 @@ class StoreImpl final : public Store, public engine::SystemTables {
     TAILRACE_RETURN_IF_ERROR(Open());
     return writes_.Update(table, key, updater, options);
   }
+  Result<TransactResult> Transact(const std::vector<WriteRequest>& writes,
+                                  const TransactOptions& options) override;
+  Result<std::vector<Result<WriteResult>>> BatchWrite(const std::vector<WriteRequest>& writes,
+                                                      WaitFor wait) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return writes_.BatchWrite(writes, wait);
+  }
   Status Wait(const CommitToken& token) override {
     TAILRACE_RETURN_IF_ERROR(Open());
     if (token.end > core_->journal->appended()) {
@@ -85,7 +96,12 @@ class StoreImpl final : public Store, public engine::SystemTables {
     return core_->positions->WaitFannedOut(token.end);
   }
 
-  Result<std::optional<Item>> Get(const std::string& table, const Item& key) override;
+  Result<std::optional<Item>> Get(const std::string& table, const Item& key) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return engine::GetItem(*core_, table, key);
+  }
+  Result<std::vector<std::optional<Item>>> TransactGet(const std::vector<ItemKey>& keys) override;
+  Result<std::vector<std::optional<Item>>> BatchGet(const std::vector<ItemKey>& keys) override;
   Result<ItemPage> Query(const std::string& table, const QueryRequest& request) override;
   Result<ItemPage> Scan(const std::string& table, const ScanRequest& request) override;
 
@@ -142,6 +158,7 @@ class StoreImpl final : public Store, public engine::SystemTables {
   engine::Checkpointer checkpointer_;
   engine::WritePath writes_;
   engine::CatalogueWriter catalogue_writer_;
+  engine::TokenUpkeep tokens_;
   engine::Maintenance maintenance_;
   std::atomic<bool> closed_{false};
 };
@@ -225,19 +242,31 @@ Result<std::vector<TableInfo>> StoreImpl::ListTables() {
 
 // ---- Items ----
 
-Result<std::optional<Item>> StoreImpl::Get(const std::string& table, const Item& key) {
+Result<TransactResult> StoreImpl::Transact(const std::vector<WriteRequest>& writes,
+                                           const TransactOptions& options) {
   TAILRACE_RETURN_IF_ERROR(Open());
-  const auto catalogue = core_->catalogue.Get().catalogue;
-  const engine::Table* found = catalogue->Find(table);
-  if (found == nullptr) return NotFound("there is no table '" + table + "'");
-  TAILRACE_ASSIGN_OR_RETURN(const std::string storage_key, EncodeKey(found->keys, key));
-  TAILRACE_ASSIGN_OR_RETURN(const engine::FoundItem item,
-                            engine::FindItem(core_->buffer, *core_->index, found->id, storage_key));
-  TAILRACE_RETURN_IF_ERROR(
-      core_->positions->WaitSafe(std::max(item.rests_on + 1, catalogue->lsn())));
-  if (!item.image) return std::optional<Item>();
-  TAILRACE_ASSIGN_OR_RETURN(Item decoded, DecodeItem(*item.image));
-  return std::optional<Item>(std::move(decoded));
+  if (!options.idempotency_token.empty()) {
+    TAILRACE_RETURN_IF_ERROR(EnsureSystemTable(engine::kTokenTable, engine::TokenTableKeys()));
+  }
+  return writes_.Transact(writes, options);
+}
+
+// That there is at least one key, and not too many.
+Status CheckKeyCount(const std::vector<ItemKey>& keys, size_t keys_max) {
+  if (!keys.empty() && keys.size() <= keys_max) return Status::Ok();
+  return InvalidArgument("1 to " + std::to_string(keys_max) + " items can be read together");
+}
+
+Result<std::vector<std::optional<Item>>> StoreImpl::TransactGet(const std::vector<ItemKey>& keys) {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  TAILRACE_RETURN_IF_ERROR(CheckKeyCount(keys, kTransactionItemsMax));
+  return engine::GetItems(*core_, keys, engine::Together::kYes);
+}
+
+Result<std::vector<std::optional<Item>>> StoreImpl::BatchGet(const std::vector<ItemKey>& keys) {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  TAILRACE_RETURN_IF_ERROR(CheckKeyCount(keys, kBatchGetItemsMax));
+  return engine::GetItems(*core_, keys, engine::Together::kNo);
 }
 
 Result<ItemPage> StoreImpl::ReadPage(const engine::Table& table, const Range& range) {
@@ -404,6 +433,36 @@ Result<StoreStats> StoreImpl::Stats() {
 }
 
 }  // namespace
+
+WriteRequest WriteRequest::Put(std::string table, Item item, Condition condition) {
+  return {.kind = Kind::kPut,
+          .table = std::move(table),
+          .item = std::move(item),
+          .condition = std::move(condition)};
+}
+
+WriteRequest WriteRequest::Delete(std::string table, Item key, Condition condition) {
+  return {.kind = Kind::kDelete,
+          .table = std::move(table),
+          .item = std::move(key),
+          .condition = std::move(condition)};
+}
+
+WriteRequest WriteRequest::Update(std::string table, Item key, Updater updater,
+                                  Condition condition) {
+  return {.kind = Kind::kUpdate,
+          .table = std::move(table),
+          .item = std::move(key),
+          .condition = std::move(condition),
+          .updater = std::move(updater)};
+}
+
+WriteRequest WriteRequest::Check(std::string table, Item key, Condition condition) {
+  return {.kind = Kind::kCheck,
+          .table = std::move(table),
+          .item = std::move(key),
+          .condition = std::move(condition)};
+}
 
 Result<std::unique_ptr<Store>> Store::Open(const std::string& directory,
                                            const StoreOptions& options) {

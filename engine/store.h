@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "engine/key.h"
+#include "engine/limits.h"
 #include "engine/options.h"
 #include "engine/value.h"
 #include "shards/shard_reader.h"
@@ -97,7 +98,68 @@ struct WriteResult {
   CommitToken token;             // What to wait for; also of what an unchanged reply rests on.
 };
 
+// One write among several: of a transaction, or of a batch.
+struct WriteRequest {
+  enum class Kind {
+    kPut,
+    kDelete,
+    kUpdate,
+    kCheck,  // Leaves the item as it is; its condition must hold.
+  };
+
+  Kind kind = Kind::kPut;
+  std::string table;
+  Item item;                      // kPut: the item. Otherwise its key: exactly the key attributes.
+  Condition condition = nullptr;  // kCheck needs one.
+  Updater updater = nullptr;      // kUpdate needs one, the others must not have one.
+  ReturnItems return_items = ReturnItems::kNone;
+
+  static WriteRequest Put(std::string table, Item item, Condition condition = nullptr);
+  static WriteRequest Delete(std::string table, Item key, Condition condition = nullptr);
+  static WriteRequest Update(std::string table, Item key, Updater updater,
+                             Condition condition = nullptr);
+  static WriteRequest Check(std::string table, Item key, Condition condition);
+};
+
+struct TransactOptions {
+  // Not empty: the transaction is remembered under this token, 1 to kIdempotencyTokenBytesMax bytes
+  // of UTF-8, for kIdempotencyTokenMs of the store's age. Meanwhile the same request with the same
+  // token changes nothing and gives the first outcome again, also after a crash.
+  std::string idempotency_token = {};
+
+  // Two requests count as the same if they have the same writes in the same order: kind, table
+  // name, item or key, whether there is a condition; and the same fingerprint. What a condition or
+  // an updater does cannot be compared: say here, in bytes of your own (the text of an expression
+  // with its values, say), what tells two of them apart.
+  std::string fingerprint = {};
+
+  WaitFor wait = WaitFor::kSafe;
+};
+
+struct TransactResult {
+  // kApplied: at least one item changed. kUnchanged: every condition held, and every item already
+  // was so. kRejected: at least one condition said no; nothing was written, no token remembered.
+  WriteOutcome outcome = WriteOutcome::kApplied;
+
+  // The token was known. `items` have the outcomes and sequence numbers of the first time, and no
+  // items, whatever was asked for.
+  bool repeated = false;
+
+  // One for each write, in the order of the request, each with `token` below. In a rejected
+  // transaction: kRejected where the condition said no, kUnchanged elsewhere.
+  std::vector<WriteResult> items;
+
+  SequenceNumber commit;  // As in ChangeRecord; SequenceNumber{0} unless applied.
+  CommitToken token;
+};
+
 // ---------------------------------------------------------------------------------------- reads
+
+// One item among several to read.
+struct ItemKey {
+  std::string table;
+  Item key;  // Exactly the key attributes.
+};
 
 struct QueryRequest {
   Value partition;          // The partition key's value.
@@ -155,8 +217,8 @@ struct ChangeRecord {
   std::string event_id;  // 32 hex digits, unique, the same at every reading.
   ChangeKind kind = ChangeKind::kInsert;
   SequenceNumber sequence;
-  SequenceNumber commit;  // The commit's LSN; records of one transaction share it.
-  uint32_t commit_changes = 1;
+  SequenceNumber commit;        // The commit's LSN; records of one transaction share it.
+  uint32_t commit_changes = 1;  // Changes of that commit, those without a stream included.
   StreamId stream;
   ShardId shard;
   uint64_t ordinal = 0;  // 1, 2, 3, … within the shard.
@@ -254,6 +316,26 @@ class Store {
   virtual Result<WriteResult> Update(const std::string& table, const Item& key,
                                      const Updater& updater, const WriteOptions& options = {}) = 0;
 
+  // Up to kTransactionItemsMax writes of any tables, all or nothing: no reader of TransactGet, no
+  // crash and no follower of the journal ever finds some of them without the others. Conditions see
+  // the items as they all are at one moment, and each runs; updaters run only if every condition
+  // held. The changes get consecutive sequence numbers, in the order of the request.
+  // Errors: kInvalidArgument (no write or too many; an item twice; a request that lacks something;
+  // an item or key that breaks a limit; items of more than kTransactionItemBytesMax or images of
+  // more than kTransactionImageBytesMax; a token that is too long or not UTF-8; a commit that does
+  // not fit into options.journal_segment_bytes), kNotFound (table), kAlreadyExists (the token is
+  // remembered for a different request), and what an updater returns. The message says which write
+  // it was, counted from 0; nothing was changed.
+  virtual Result<TransactResult> Transact(const std::vector<WriteRequest>& writes,
+                                          const TransactOptions& options = {}) = 0;
+
+  // Up to kBatchWriteItemsMax writes one after another, each for itself: the results, in the order
+  // of the request, are those that the single calls would have given. Waits once, at the end.
+  // kInvalidArgument (no write or too many); other errors are each write's own, and do not keep the
+  // others from being made. kOutcomeUnknown concerns all.
+  virtual Result<std::vector<Result<WriteResult>>> BatchWrite(
+      const std::vector<WriteRequest>& writes, WaitFor wait = WaitFor::kSafe) = 0;
+
   // Waits until the commit is as safe as the store's durability says. kInvalidArgument: a token
   // that this opening of the store has not given out.
   virtual Status Wait(const CommitToken& token) = 0;
@@ -262,6 +344,14 @@ class Store {
   virtual Status WaitFannedOut(const CommitToken& token) = 0;
 
   virtual Result<std::optional<Item>> Get(const std::string& table, const Item& key) = 0;
+  // Up to kTransactionItemsMax items of any tables, as they all are at one moment, in the order of
+  // the request. A key may be asked for more than once. Keeps writers of these items waiting while
+  // it reads. kInvalidArgument (no key or too many; a key that does not match), kNotFound (table).
+  virtual Result<std::vector<std::optional<Item>>> TransactGet(
+      const std::vector<ItemKey>& keys) = 0;
+  // Up to kBatchGetItemsMax items, each as some moment during the call has it. Keeps nobody
+  // waiting. Otherwise like TransactGet.
+  virtual Result<std::vector<std::optional<Item>>> BatchGet(const std::vector<ItemKey>& keys) = 0;
   // Items of one partition in the order of their sort keys. Each item is as some moment during the
   // call had it; a page is not a snapshot.
   virtual Result<ItemPage> Query(const std::string& table, const QueryRequest& request) = 0;

@@ -1,5 +1,8 @@
 #include "shards/commit.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "shards/proto_wire.h"
 #include "wal/check.h"
 #include "wal/coding.h"
@@ -17,7 +20,7 @@ enum ChangeField : uint32_t {
   kStream = 6,
   kActor = 7,
 };
-enum CommitField : uint32_t { kChanges = 1, kWallMs = 2, kAgeMs = 3 };
+enum CommitField : uint32_t { kChanges = 1, kWallMs = 2, kAgeMs = 3, kToken = 4 };
 
 constexpr uint64_t kKeyBytesMin = 8;
 
@@ -30,7 +33,10 @@ uint64_t ChangeBytes(const Change& change) {
   return bytes;
 }
 
-void AppendChange(std::string& target, const Change& change) {
+// As the field of a commit.
+void AppendChange(std::string& target, CommitField field, const Change& change) {
+  AppendVarint(target, FieldTag(field, WireType::kBytes));
+  AppendVarint(target, ChangeBytes(change));
   AppendVarintField(target, kTable, change.table.value);
   AppendBytesField(target, kKey, change.key);
   if (change.new_image) AppendBytesField(target, kNewImage, *change.new_image);
@@ -66,6 +72,22 @@ Status CheckChange(const Change& change) {
   }
   if (change.actor != Actor::kUser && change.actor != Actor::kTimeToLive) {
     return Malformed("unknown actor");
+  }
+  return Status::Ok();
+}
+
+Status CheckCommit(const Commit& commit) {
+  if (commit.token && commit.token->stream.value != 0) return Malformed("a token goes to a stream");
+  const size_t items = commit.changes.size() + (commit.token ? 1 : 0);
+  if (items == 0) return Malformed("it holds no change");
+  if (items == 1) return Status::Ok();
+  std::vector<std::pair<TableId, ByteView>> keys;
+  keys.reserve(items);
+  for (const Change& change : commit.changes) keys.emplace_back(change.table, change.key);
+  if (commit.token) keys.emplace_back(commit.token->table, commit.token->key);
+  std::sort(keys.begin(), keys.end());
+  if (std::adjacent_find(keys.begin(), keys.end()) != keys.end()) {
+    return Malformed("it changes an item twice");
   }
   return Status::Ok();
 }
@@ -115,15 +137,13 @@ uint64_t Change::partition_hash() const {
 std::string EncodeCommit(const Commit& commit) {
   uint64_t bytes = VarintFieldBytes(commit.wall_ms) + VarintFieldBytes(commit.age_ms);
   for (const Change& change : commit.changes) bytes += BytesFieldBytes(ChangeBytes(change));
+  if (commit.token) bytes += BytesFieldBytes(ChangeBytes(*commit.token));
   std::string payload;
   payload.reserve(bytes);
-  for (const Change& change : commit.changes) {
-    AppendVarint(payload, FieldTag(kChanges, WireType::kBytes));
-    AppendVarint(payload, ChangeBytes(change));
-    AppendChange(payload, change);
-  }
+  for (const Change& change : commit.changes) AppendChange(payload, kChanges, change);
   AppendVarintField(payload, kWallMs, commit.wall_ms);
   AppendVarintField(payload, kAgeMs, commit.age_ms);
+  if (commit.token) AppendChange(payload, kToken, *commit.token);
   return payload;
 }
 
@@ -140,11 +160,14 @@ Result<Commit> DecodeCommit(ByteView payload) {
       commit.wall_ms = field.value;
     } else if (Is(field, kAgeMs, WireType::kVarint)) {
       commit.age_ms = field.value;
+    } else if (Is(field, kToken, WireType::kBytes)) {
+      if (commit.token) return Malformed("it holds two tokens");
+      TAILRACE_ASSIGN_OR_RETURN(commit.token, DecodeChange(field.bytes));
     } else {
       return Unknown("the commit", field);
     }
   }
-  if (commit.changes.empty()) return Malformed("it holds no change");
+  TAILRACE_RETURN_IF_ERROR(CheckCommit(commit));
   return commit;
 }
 

@@ -34,13 +34,16 @@ struct Commit {
   std::vector<Change> changes;
   uint64_t wall_ms = 0;
   uint64_t age_ms = 0;
+  // The item that remembers the transaction by its idempotency token: in no stream, not counted.
+  std::optional<Change> token = std::nullopt;
 };
 
 // The commit as a frame's payload.
 std::string EncodeCommit(const Commit& commit);
 
 // Reads a payload; the views point into it. Any input is safe. kCorruption names the field that is
-// wrong (short key, image missing, unknown actor, nothing changed, no change at all).
+// wrong (short key, image missing, unknown actor, nothing changed, no change at all, an item
+// twice).
 Result<Commit> DecodeCommit(ByteView payload);
 
 }  // namespace tailrace::shards

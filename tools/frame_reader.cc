@@ -85,19 +85,23 @@ SequenceNumber NumberOf(const wal::Frame& frame, size_t change) {
   return SequenceNumber{frame.lsn.value + change};
 }
 
+// `name`: the change's sequence number, or what it is if it has none.
+void PrintChangeText(Output& out, const std::string& name, const shards::Change& change,
+                     const TableNames& names) {
+  out.Line(Format("    {}  {:6}  {} {}{}", name, ChangeKindName(change.kind()),
+                  EscapeForTerminal(names.NameOf(change.table)),
+                  ItemText(names.KeyOf(change.table, change.key)),
+                  change.stream.value != 0 ? Cat(" to stream ", change.stream.value) : ""));
+  if (change.old_image) out.Line(Cat("        old  ", ItemText(ItemOrProblem(*change.old_image))));
+  if (change.new_image) out.Line(Cat("        new  ", ItemText(ItemOrProblem(*change.new_image))));
+}
+
 void PrintCommitText(Output& out, const wal::Frame& frame, const shards::Commit& commit,
                      const TableNames& names) {
   for (size_t i = 0; i < commit.changes.size(); ++i) {
-    const shards::Change& change = commit.changes[i];
-    out.Line(Format("    {}  {:6}  {} {}{}", FormatSequenceNumber(NumberOf(frame, i)),
-                    ChangeKindName(change.kind()), EscapeForTerminal(names.NameOf(change.table)),
-                    ItemText(names.KeyOf(change.table, change.key)),
-                    change.stream.value != 0 ? Cat(" to stream ", change.stream.value) : ""));
-    if (change.old_image)
-      out.Line(Cat("        old  ", ItemText(ItemOrProblem(*change.old_image))));
-    if (change.new_image)
-      out.Line(Cat("        new  ", ItemText(ItemOrProblem(*change.new_image))));
+    PrintChangeText(out, FormatSequenceNumber(NumberOf(frame, i)), commit.changes[i], names);
   }
+  if (commit.token) PrintChangeText(out, "idempotency token", *commit.token, names);
 }
 
 std::string Summary(const DecodedFrame& decoded) {
@@ -137,9 +141,10 @@ void PrintText(Output& out, const DecodedFrame& decoded, const TableNames& names
   }
 }
 
-void WriteChange(JsonWriter& json, SequenceNumber number, const shards::Change& change,
-                 const TableNames& names) {
-  json.BeginObject().Key("sequence").String(FormatSequenceNumber(number));
+void WriteChange(JsonWriter& json, std::optional<SequenceNumber> number,
+                 const shards::Change& change, const TableNames& names) {
+  json.BeginObject();
+  if (number) json.Key("sequence").String(FormatSequenceNumber(*number));
   json.Key("kind").String(ChangeKindName(change.kind()));
   json.Key("table").String(names.NameOf(change.table)).Key("tableId").Number(change.table.value);
   if (change.stream.value != 0) json.Key("stream").Number(change.stream.value);
@@ -163,6 +168,9 @@ std::string FrameJson(const DecodedFrame& decoded, const TableNames& names) {
       WriteChange(json, NumberOf(frame, i), decoded.commit->changes[i], names);
     }
     json.EndArray();
+    if (const auto& token = decoded.commit->token) {
+      WriteChange(json.Key("token"), std::nullopt, *token, names);
+    }
   } else if (decoded.catalogue) {
     json.Key("changes").BeginArray();
     for (const auto& change : decoded.catalogue->changes())

@@ -13,23 +13,43 @@ namespace {
 
 using tailrace::test::Random;
 
+void FillChange(Random& random, frames::Change& change) {
+  change.set_table(random.Between(1, UINT64_MAX - 1));
+  change.set_key(random.Bytes(random.Between(8, 40)));
+  change.set_existed(random.OneIn(2));
+  if (!change.existed() || random.OneIn(2)) change.set_new_image(random.Bytes(random.Below(300)));
+  if (change.existed()) {
+    change.set_stream(random.OneIn(2) ? random.Below(1000) : 0);
+    if (change.stream() != 0 || random.OneIn(2)) change.set_old_image(random.Bytes(200));
+  }
+  change.set_actor(random.OneIn(3) ? frames::TIME_TO_LIVE : frames::USER);
+}
+
 frames::Commit RandomMessage(Random& random) {
   frames::Commit message;
-  for (uint64_t n = random.Between(1, 5); n > 0; --n) {
-    frames::Change& change = *message.add_changes();
-    change.set_table(random.Between(1, UINT64_MAX - 1));
-    change.set_key(random.Bytes(random.Between(8, 40)));
-    change.set_existed(random.OneIn(2));
-    if (!change.existed() || random.OneIn(2)) change.set_new_image(random.Bytes(random.Below(300)));
-    if (change.existed()) {
-      change.set_stream(random.OneIn(2) ? random.Below(1000) : 0);
-      if (change.stream() != 0 || random.OneIn(2)) change.set_old_image(random.Bytes(200));
-    }
-    change.set_actor(random.OneIn(3) ? frames::TIME_TO_LIVE : frames::USER);
+  const bool token = random.OneIn(3);
+  for (uint64_t n = random.Between(token ? 0 : 1, 5); n > 0; --n) {
+    FillChange(random, *message.add_changes());
+  }
+  if (token) {
+    FillChange(random, *message.mutable_token());
+    message.mutable_token()->clear_stream();
   }
   message.set_wall_ms(random.OneIn(5) ? 0 : random.Next() >> random.Below(60));
   message.set_age_ms(random.OneIn(5) ? 0 : random.Next() >> random.Below(60));
   return message;
+}
+
+void ExpectSameChange(const Change& change, const frames::Change& expected) {
+  EXPECT_EQ(change.table.value, expected.table());
+  EXPECT_EQ(change.key, expected.key());
+  EXPECT_EQ(change.existed, expected.existed());
+  EXPECT_EQ(change.stream.value, expected.stream());
+  EXPECT_EQ(static_cast<int>(change.actor), static_cast<int>(expected.actor()));
+  EXPECT_EQ(change.new_image.has_value(), expected.has_new_image());
+  EXPECT_EQ(change.new_image.value_or(""), expected.new_image());
+  EXPECT_EQ(change.old_image.has_value(), expected.has_old_image());
+  EXPECT_EQ(change.old_image.value_or(""), expected.old_image());
 }
 
 void ExpectSame(const Commit& commit, const frames::Commit& message) {
@@ -37,18 +57,10 @@ void ExpectSame(const Commit& commit, const frames::Commit& message) {
   EXPECT_EQ(commit.age_ms, message.age_ms());
   ASSERT_EQ(commit.changes.size(), static_cast<size_t>(message.changes_size()));
   for (int i = 0; i < message.changes_size(); ++i) {
-    const Change& change = commit.changes[static_cast<size_t>(i)];
-    const frames::Change& expected = message.changes(i);
-    EXPECT_EQ(change.table.value, expected.table());
-    EXPECT_EQ(change.key, expected.key());
-    EXPECT_EQ(change.existed, expected.existed());
-    EXPECT_EQ(change.stream.value, expected.stream());
-    EXPECT_EQ(static_cast<int>(change.actor), static_cast<int>(expected.actor()));
-    EXPECT_EQ(change.new_image.has_value(), expected.has_new_image());
-    EXPECT_EQ(change.new_image.value_or(""), expected.new_image());
-    EXPECT_EQ(change.old_image.has_value(), expected.has_old_image());
-    EXPECT_EQ(change.old_image.value_or(""), expected.old_image());
+    ExpectSameChange(commit.changes[static_cast<size_t>(i)], message.changes(i));
   }
+  ASSERT_EQ(commit.token.has_value(), message.has_token());
+  if (commit.token) ExpectSameChange(*commit.token, message.token());
 }
 
 TEST(CommitTest, BytesAreThoseOfTheGeneratedClassBothWays) {
@@ -93,6 +105,12 @@ TEST(CommitTest, KindsAndHash) {
   EXPECT_EQ(change.kind(), ChangeKind::kRemove);
 }
 
+void FillToken(frames::Commit& message) {
+  message.mutable_token()->set_table(2);
+  message.mutable_token()->set_key("12345678");
+  message.mutable_token()->set_new_image("t");
+}
+
 struct BadCommit {
   const char* what;
   void (*spoil)(frames::Commit&);
@@ -130,8 +148,30 @@ TEST(CommitTest, RefusesWhatNoWriterLeavesOut) {
        },
        StatusCode::kUnsupported, "unknown field 8"},
       {"field of a newer version in the commit",
+       [](frames::Commit& m) { m.GetReflection()->MutableUnknownFields(&m)->AddVarint(5, 1); },
+       StatusCode::kUnsupported, "unknown field 5"},
+      {"token of another wire type",
        [](frames::Commit& m) { m.GetReflection()->MutableUnknownFields(&m)->AddVarint(4, 1); },
        StatusCode::kUnsupported, "unknown field 4"},
+      {"an item twice", [](frames::Commit& m) { *m.add_changes() = m.changes(0); },
+       StatusCode::kCorruption, "an item twice"},
+      {"an item and the token", [](frames::Commit& m) { *m.mutable_token() = m.changes(0); },
+       StatusCode::kCorruption, "an item twice"},
+      {"a token in a stream",
+       [](frames::Commit& m) {
+         FillToken(m);
+         m.mutable_token()->set_stream(1);
+       },
+       StatusCode::kCorruption, "token goes to a stream"},
+      {"two tokens",
+       [](frames::Commit& m) {
+         FillToken(m);
+         m.GetReflection()->MutableUnknownFields(&m)->AddLengthDelimited(
+             4, m.token().SerializeAsString());
+       },
+       StatusCode::kCorruption, "two tokens"},
+      {"a token that is nothing", [](frames::Commit& m) { m.mutable_token(); },
+       StatusCode::kCorruption, "no table"},
   };
   for (const BadCommit& bad : cases) {
     frames::Commit message;

@@ -40,7 +40,8 @@ Lsn TestJournal::Commit(const std::vector<TestChange>& changes) {
   shards::Commit commit;
   for (const TestChange& change : changes) {
     Change& encoded = commit.changes.emplace_back();
-    encoded.table = TableId{1};
+    // Each of another table: a commit holds no item twice, and keys are drawn.
+    encoded.table = TableId{commit.changes.size()};
     encoded.key = change.key;
     encoded.new_image = change.new_image;
     encoded.existed = change.old_image.has_value();
