@@ -97,6 +97,7 @@ Status ManifestGuard::Load() {
     }
     if (record.sequence > sequence_) {
       sequence_ = record.sequence;
+      newest_slot_ = i;
       durable_bytes_ = std::move(record.durable_bytes);
     }
   }
@@ -133,7 +134,7 @@ Status ManifestGuard::NoteSynced(uint64_t number, uint64_t size_bytes) {
   const MutexLock lock(mutex_);
   if (!failure_.ok()) return failure_;
   durable_bytes_[number] = size_bytes;
-  failure_ = WriteSlot();
+  failure_ = WriteSlots();
   return failure_;
 }
 
@@ -142,7 +143,7 @@ void ManifestGuard::Forget(uint64_t number) {
   durable_bytes_.erase(number);
 }
 
-Status ManifestGuard::WriteSlot() {
+Status ManifestGuard::WriteSlots() {
   if (durable_bytes_.size() > kEntriesMax) {
     return IoError(path_ + ": more than " + std::to_string(kEntriesMax) + " MANIFEST files");
   }
@@ -169,7 +170,10 @@ Status ManifestGuard::WriteSlot() {
   }
   const ByteView block(at, kBlockBytes);
   StoreLittle(at + kHashAt, Hash64(block.substr(0, kHashAt)));
-  return file_->WriteDurable(sequence_ % kSlots * kBlockBytes, block);
+  for (const uint32_t slot : {1 - newest_slot_, newest_slot_}) {
+    TAILRACE_RETURN_IF_ERROR(file_->WriteDurable(slot * kBlockBytes, block));
+  }
+  return Status::Ok();
 }
 
 }  // namespace tailrace::engine

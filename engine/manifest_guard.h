@@ -10,8 +10,10 @@
 // The same length shows the opposite too: a MANIFEST that has become shorter is damage, where
 // RocksDB would silently open an older state.
 //
-// The file "manifest.guard" is two blocks of kBlockBytes, written by turns; of the valid ones the
-// higher sequence counts, so a torn write leaves the one before. A block, little-endian:
+// The file "manifest.guard" is two blocks of kBlockBytes. Each record is written durably to one and
+// then to the other, the one that holds the newest record last; of the valid ones the higher
+// sequence counts. So a torn write leaves the record before, and damage to one block at rest loses
+// nothing: the other holds the same. A block, little-endian:
 //   0 magic u64 | 8 version u32 | 12 entries u32 | 16 sequence u64 |
 //   24 + 16 i: MANIFEST number u64, durable bytes u64 | zeros | last 8: XXH3 of all before
 // Several MANIFESTs have entries because a new one is synced before CURRENT names it.
@@ -62,7 +64,7 @@ class ManifestGuard {
   ManifestGuard(wal::FileSystem& fs, std::string directory);
 
   Status Load() TAILRACE_REQUIRES(mutex_);
-  Status WriteSlot() TAILRACE_REQUIRES(mutex_);
+  Status WriteSlots() TAILRACE_REQUIRES(mutex_);
 
   wal::FileSystem& fs_;
   const std::string directory_;
@@ -72,6 +74,7 @@ class ManifestGuard {
   std::map<uint64_t, uint64_t> durable_bytes_ TAILRACE_GUARDED_BY(mutex_);  // By MANIFEST number.
   uint64_t sequence_ TAILRACE_GUARDED_BY(mutex_) = 0;            // Of the last record; 0: none.
   std::unique_ptr<wal::File> file_ TAILRACE_GUARDED_BY(mutex_);  // Opened at the first record.
+  uint32_t newest_slot_ TAILRACE_GUARDED_BY(mutex_) = 0;         // Which holds the last record.
   Slot slot_ TAILRACE_GUARDED_BY(mutex_);
   Status failure_ TAILRACE_GUARDED_BY(mutex_);
 };
