@@ -61,6 +61,7 @@ MergedCursor::MergedCursor(GenerationView view, std::unique_ptr<IndexCursor> ind
   } else {
     index_->SeekBelow(upper_);
   }
+  if (!index_->valid()) status_ = index_->status();
 }
 
 void MergedCursor::Refill(Source& source) {
@@ -94,8 +95,11 @@ bool MergedCursor::IndexInRange() const {
                                            : index_->key() >= lower_;
 }
 
+// An index that stops at damage stops the cursor: items of the write buffer beyond it must not make
+// what the index hides look absent.
 void MergedCursor::AdvanceIndex() {
   direction_ == Direction::kForward ? index_->Next() : index_->Previous();
+  if (!index_->valid()) status_ = index_->status();
 }
 
 bool MergedCursor::Precedes(ByteView a, ByteView b) const {
@@ -116,10 +120,7 @@ std::optional<ByteView> MergedCursor::NextKey() {
 bool MergedCursor::Next() {
   while (status_.ok()) {
     const auto next = NextKey();
-    if (!next) {
-      if (!index_->valid()) status_ = index_->status();
-      return false;
-    }
+    if (!next) return false;
     key_.assign(*next);
     std::optional<BufferedItem> newest;
     for (Source& source : sources_) {
