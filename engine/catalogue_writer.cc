@@ -40,6 +40,14 @@ Status RefuseSystemTable(const std::string& table) {
                          "' are the store's own");
 }
 
+Status ValidateViewType(ViewType view) {
+  if (frames::ViewType_IsValid(static_cast<int>(view)) &&
+      static_cast<frames::ViewType>(view) != frames::VIEW_TYPE_UNKNOWN) {
+    return Status::Ok();
+  }
+  return InvalidArgument("there is no view type " + std::to_string(static_cast<uint32_t>(view)));
+}
+
 }  // namespace
 
 Status CatalogueWriter::Change(
@@ -83,6 +91,7 @@ void CatalogueWriter::AddStream(const Catalogue& now, const Table& table, ViewTy
 Status CatalogueWriter::CreateTable(const TableSpec& spec, Who who) {
   TAILRACE_RETURN_IF_ERROR(ValidateTableName(spec.name));
   TAILRACE_RETURN_IF_ERROR(ValidateKeySchema(spec.keys));
+  if (spec.stream) TAILRACE_RETURN_IF_ERROR(ValidateViewType(*spec.stream));
   if (who == Who::kCaller) TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(spec.name));
   return Change([&](const Catalogue& now, frames::Catalogue& change) -> Status {
     if (now.Find(spec.name) != nullptr) {
@@ -121,6 +130,7 @@ Status CatalogueWriter::DropTable(const std::string& name) {
 Result<StreamId> CatalogueWriter::EnableStream(const std::string& name, ViewType view,
                                                const StreamOptions& options) {
   TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(name));
+  TAILRACE_RETURN_IF_ERROR(ValidateViewType(view));
   if (options.shards > shards::kShardsPerStreamMax) {
     return InvalidArgument("a stream has at most " + std::to_string(shards::kShardsPerStreamMax) +
                            " shards");

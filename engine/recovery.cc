@@ -79,7 +79,13 @@ Result<Cut> OpenIndex(Core& core) {
                       " has lost its CURRENT file; restore the store from a copy");
   }
   options.create = !exists;
-  TAILRACE_ASSIGN_OR_RETURN(core.index, ItemIndex::Open(fs, core.paths.items, options));
+  auto index = ItemIndex::Open(fs, core.paths.items, options);
+  if (core.identity.complete && index.status().code() == StatusCode::kNotFound) {
+    // To the caller, "not found" would say that there is no store.
+    return Corruption(core.paths.items + " has lost a file: " + index.status().message());
+  }
+  TAILRACE_RETURN_IF_ERROR(index.status());
+  core.index = std::move(*index);
   TAILRACE_ASSIGN_OR_RETURN(auto bytes, core.index->ReadCut());
   if (!bytes) {
     if (core.identity.complete) return Corruption(core.paths.items + " has lost its cut");
@@ -124,6 +130,10 @@ Status OpenTheJournal(Core& core, const Cut& cut) {
 }
 
 Status OpenShards(Core& core, const Cut& cut) {
+  TAILRACE_ASSIGN_OR_RETURN(const bool exists, core.options.fs->Exists(core.paths.streams));
+  if (!exists && core.identity.complete) {
+    return Corruption(core.paths.streams + " is missing; restore the store from a copy");
+  }
   shards::ShardSetState state;
   state.catalogue = cut.catalogue().streams();
   state.ends.assign(cut.shard_ends().begin(), cut.shard_ends().end());
