@@ -95,9 +95,8 @@ Status DurableReader::LoadOne(const Item& checkpoint) {
   }
   const bool* done = checkpoint.GetBool(kDone);
   cursor.done = done != nullptr && *done;
-  if (const Item* attachment = checkpoint.GetMap(kAttachment)) {
-    attachments_[cursor.position.shard] = *attachment;
-  }
+  const Item* attachment = checkpoint.GetMap(kAttachment);
+  attachments_[cursor.position.shard] = attachment != nullptr ? *attachment : Item{};
   cursors_[cursor.position.shard] = cursor;
   return Status::Ok();
 }

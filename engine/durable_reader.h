@@ -60,7 +60,8 @@ class DurableReader {
   // item.
   Status Checkpoint(ShardId shard, const Item& attachment = {});
 
-  // What was attached to the last checkpoint of each shard, finished ones included.
+  // What was attached to the last checkpoint of each shard that has one, finished ones included;
+  // empty if nothing was.
   const std::map<ShardId, Item>& attachments() const { return attachments_; }
 
   // Every shard was read to its end and there will be no more.
