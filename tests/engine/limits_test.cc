@@ -273,8 +273,11 @@ TEST_P(LimitsTest, AttributesAndSets) {
 TEST_P(LimitsTest, Pages) {
   Open();
   ASSERT_OK(Create("Scores", kScoreKeys, ViewType::kKeysOnly));
+  CommitToken last;
   for (int at = 0; at < 5; ++at) {
-    ASSERT_OK(store_->Put("Scores", Item{{"user", Value::S("u")}, {"at", Value::N(at)}}));
+    const auto put = store_->Put("Scores", Item{{"user", Value::S("u")}, {"at", Value::N(at)}});
+    ASSERT_OK(put);
+    last = put->token;
   }
   ExpectInvalid(store_->Scan("Scores", {.items_max = 0}), "items_max");
   ExpectInvalid(store_->Query("Scores", {.partition = Value::S("u"), .items_max = 0}), "items_max");
@@ -287,6 +290,7 @@ TEST_P(LimitsTest, Pages) {
   after_nothing.start_after = Item{};
   ExpectInvalid(store_->Query("Scores", after_nothing), "");
 
+  ASSERT_OK(store_->WaitFannedOut(last));
   const StreamId stream = LatestStream("Scores");
   const auto info = store_->DescribeStream(stream).value();
   uint64_t records = 0;

@@ -168,7 +168,7 @@ class RobustnessTest : public StoreTest {
       ASSERT_OK(store_->Put("UserGames", Game(id, user(id + 1)), {.wait = WaitFor::kNothing}));
     }
     for (int64_t id = 0; id < 10; ++id) ASSERT_OK(store_->Delete("UserGames", GameKey(id)));
-    ASSERT_OK(store_->Put("Plain", Game(2, "two")));
+    ASSERT_OK(store_->WaitFannedOut(store_->Put("Plain", Game(2, "two"))->token));
     AwaitIdleMark();
     expected_ = ReadContents(*store_);
     ASSERT_OK(expected_.damage);
@@ -188,7 +188,7 @@ class RobustnessTest : public StoreTest {
     }
     ASSERT_OK(store_->Put("Plain", Game(3, "the last frame")));
     const Lsn last = store_->Stats()->appended;
-    while (store_->Stats()->appended == last || store_->Stats()->durable < last) {
+    while (store_->Stats()->durable <= last) {
       ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "no idle mark was written";
       std::this_thread::yield();
     }
@@ -395,14 +395,28 @@ class JournalDamageTest : public RobustnessTest {
     return used;
   }
 
+  enum class MayBeHarmless { kNo, kYes };
+
   // After the damage the store is refused, naming the file or its place; undone, it is whole.
-  void Try(const std::function<std::string(const std::vector<std::string>&)>& damage) {
+  // Damage that may be harmless (it may hit padding) may instead change nothing that is read.
+  void Try(const std::function<std::string(const std::vector<std::string>&)>& damage,
+           MayBeHarmless may_be_harmless = MayBeHarmless::kNo) {
     const std::string copy = CopyOf(crashed_);
     const Tree before = ReadTree(copy);
     const std::vector<std::string> segments = SegmentsInUse(copy);
     ASSERT_GE(segments.size(), 3u) << "the test wants a longer journal";
     const std::string hint = damage(segments);
+    SCOPED_TRACE(last_damage_);
+    if (may_be_harmless == MayBeHarmless::kYes) {
+      const auto store = Store::Open(CopyOf(copy), options_);
+      if (store.ok()) {
+        EXPECT_EQ(ReadContents(**store), expected_);
+        return;
+      }
+    }
+    ++refusals_;
     ExpectRefused(copy, StatusCode::kCorruption, hint, {"items"});
+    if (HasFailure()) return;  // An opening that should not have been has changed the copy.
     for (const auto& entry : fs::directory_iterator(copy + "/journal")) fs::remove(entry);
     for (const auto& [name, bytes] : before) {
       if (name.starts_with("journal/") && !name.ends_with('/'))
@@ -412,6 +426,9 @@ class JournalDamageTest : public RobustnessTest {
   }
 
   static std::string NameOf(const std::string& path) { return fs::path(path).filename(); }
+
+  std::string last_damage_;  // Where, for what a failure says.
+  int refusals_ = 0;
 };
 
 // Only kSync promises that what it acknowledged is on the disk, and keeps evidence of it.
@@ -432,7 +449,7 @@ TEST_P(JournalDamageTest, ASegmentIsRenamedOrThereTwice) {
   Build();
   const auto other_name = [](const std::string& path) {
     std::string name = NameOf(path);
-    name[name.find_last_of("0123456789abcdef")] ^= 1;
+    name[name.find_last_of("0123456789")] ^= 1;
     return fs::path(path).replace_filename(name).string();
   };
   Try([&](const auto& segments) {
@@ -465,27 +482,32 @@ TEST_P(JournalDamageTest, ABitIsFlippedBelowTheDurableMark) {
   Build();
   Random random(TestSeed());
   for (int tries = 0; tries < 24; ++tries) {
-    Try([&](const std::vector<std::string>& segments) {
-      const std::string& path = segments[random.Below(segments.size())];
-      std::string bytes = ReadBytes(path);
-      // Within the frames; beyond them stands what nobody wrote.
-      const auto found = wal::ScanJournal(wal::FileSystem::Posix(), fs::path(path).parent_path(),
-                                          [](const wal::Frame&) { return true; });
-      uint64_t end = 0;
-      for (const wal::SegmentSummary& segment : *found) {
-        if (segment.path == path) {
-          end = wal::kSegmentHeaderBytes + (segment.valid_end.value - segment.header.base);
-        }
-      }
-      // Of the Mark frame at the very end there is no later evidence.
-      if (path == segments.back()) end -= 2 * wal::kBlockBytes;
-      const uint64_t at = random.Below(end);
-      bytes[at] = static_cast<char>(bytes[at] ^ (1 << random.Below(8)));
-      WriteBytes(path, bytes);
-      return "/journal";
-    });
+    Try(
+        [&](const std::vector<std::string>& segments) {
+          const std::string& path = segments[random.Below(segments.size())];
+          std::string bytes = ReadBytes(path);
+          // Within the frames; beyond them stands what nobody wrote.
+          const auto found =
+              wal::ScanJournal(wal::FileSystem::Posix(), fs::path(path).parent_path(),
+                               [](const wal::Frame&) { return true; });
+          uint64_t end = 0;
+          for (const wal::SegmentSummary& segment : *found) {
+            if (segment.path == path) {
+              end = wal::kSegmentHeaderBytes + (segment.valid_end.value - segment.header.base);
+            }
+          }
+          // Of the Mark frame at the very end there is no later evidence.
+          if (path == segments.back()) end -= 2 * wal::kBlockBytes;
+          const uint64_t at = random.Below(end);
+          bytes[at] = static_cast<char>(bytes[at] ^ (1 << random.Below(8)));
+          WriteBytes(path, bytes);
+          last_damage_ = path + ", byte " + std::to_string(at);
+          return "/journal";
+        },
+        MayBeHarmless::kYes);
     if (HasFailure()) break;
   }
+  EXPECT_GT(refusals_, 0) << "no flip was found";
 }
 
 TEST_P(JournalDamageTest, ASegmentOfAnotherStore) {
@@ -554,12 +576,36 @@ class SweepTest : public RobustnessTest {
     fs::remove_all(copy);
   }
 
+  // What was expected and is not there.
+  std::string Missing(const Contents& contents) const {
+    std::string missing;
+    for (const auto& [table, right] : expected_.tables) {
+      const auto found = contents.tables.find(table);
+      if (found == contents.tables.end()) {
+        missing += "table " + table + "; ";
+        continue;
+      }
+      for (const Item& item : right) {
+        const auto& items = found->second;
+        if (std::find(items.begin(), items.end(), item) != items.end()) continue;
+        missing += table + " " + item.GetNumber("game_id")->ToString() + "; ";
+      }
+    }
+    for (const std::string& record : expected_.records) {
+      const auto& records = contents.records;
+      if (std::find(records.begin(), records.end(), record) != records.end()) continue;
+      missing += "record " + record + "; ";
+    }
+    return missing.empty() ? "nothing but the order" : missing;
+  }
+
   void JudgeContents(Store& store, const Contents& contents) {
     if (contents == expected_) return;
     ++errors_;
     // A torn end of the journal is cut, in the open; what is left is what was there a bit before.
     if (contents.damage.ok()) {
-      EXPECT_GT(store.Stats()->torn_bytes, 0u) << "something is missing, and nobody says so";
+      EXPECT_GT(store.Stats()->torn_bytes, 0u)
+          << "something is missing, and nobody says so: " << Missing(contents);
       EXPECT_LT(contents.records.size(), expected_.records.size());
       return;
     }
@@ -594,6 +640,23 @@ TEST_P(SweepTest, NoDamageOfAClosedStoreIsTakenForData) {
   std::printf("figure: %d damaged stores: %d refused, %d with errors in reading\n", tries_,
               refusals_, errors_);
   EXPECT_GT(refusals_, 10);
+}
+
+// Items of the write buffer lie between those of the damaged file.
+TEST_P(SweepTest, NoFlippedBitInAFileOfItemsHidesAnItem) {
+  constexpr uint64_t kFlipsAFile = 12;
+  Build();
+  for (const auto& [name, bytes] : ReadTree(crashed_)) {
+    if (!name.ends_with(".sst")) continue;
+    for (uint64_t flip = 0; flip < kFlipsAFile; ++flip) {
+      std::string bad = bytes;
+      const uint64_t at = bad.size() * flip / kFlipsAFile + random_.Below(bad.size() / kFlipsAFile);
+      bad[at] = static_cast<char>(bad[at] ^ (1 << random_.Below(8)));
+      SCOPED_TRACE(name + ": bit flipped in byte " + std::to_string(at));
+      Judge(crashed_, name, bad);
+    }
+  }
+  EXPECT_GT(errors_, 0) << "no flip was ever met in reading";
 }
 
 TEST_P(SweepTest, NoDamageOfACrashedStoreIsTakenForData) {
@@ -785,7 +848,6 @@ TEST_P(RobustnessTest, NoCallFromACallableReachesTheStore) {
       {"DurableReader::Checkpoint", [&] { return reader->Checkpoint(shard); }},
       {"DurableReader::Forget", [&] { return DurableReader::Forget(store, "r"); }},
   };
-  const Tree before = ReadTree(directory_);
   for (const auto& [name, call] : calls) {
     SCOPED_TRACE(name);
     Status from_condition;
@@ -801,57 +863,55 @@ TEST_P(RobustnessTest, NoCallFromACallableReachesTheStore) {
     }));
     EXPECT_EQ(from_updater.code(), StatusCode::kFailedPrecondition) << from_updater.ToString();
   }
-  EXPECT_THAT(Differences(before, ReadTree(directory_)), ::testing::IsEmpty());
   EXPECT_EQ(*store_->Get("UserGames", GameKey(1)), Game(1, "a"));
-  ASSERT_OK(store_->Put("UserGames", Game(1, "b")));
+  EXPECT_EQ(store_->ListTables()->size(), 1u);
+  EXPECT_EQ(store_->ListStreams()->size(), 1u);
+  ASSERT_OK(store_->WaitFannedOut(store_->Put("UserGames", Game(1, "b"))->token));
   EXPECT_EQ(ReadStream(*store_, stream).size(), 2u);
 }
 
 // ---- Between catalogue and shard logs ----
 
-// A stream that is listed can be read, however far fan-out is behind.
+// A stream that is listed can be read, however far fan-out is behind: here another table's writes
+// keep it busy while a stream comes and goes and two readers look for it.
 TEST_P(RobustnessTest, AListedStreamCanBeRead) {
-  SimFs disk({.disk = {.ordered_directories = {"/store/items"}}});
-  options_.fs = &disk;
-  store_ = Store::Open("/store", options_).value();
-  MakeGames(std::nullopt);
-  // Fan-out is held where it makes the new stream's files.
-  std::atomic<bool> hold{true};
-  std::atomic<bool> held{false};
-  disk.SetObserver([&](const SimOperation& operation) {
-    if (operation.call != SimCall::kCreateDirectory ||
-        operation.path.find("/streams/") == std::string::npos || !hold.load()) {
-      return;
+  constexpr int kStreams = 60;
+  Open();
+  MakeGames(ViewType::kNewAndOldImages);
+  ASSERT_OK(store_->CreateTable({.name = "Busy", .keys = kGameKeys}));
+  ASSERT_OK(store_->EnableStream("Busy", ViewType::kNewAndOldImages));
+  std::atomic<bool> done{false};
+  std::vector<std::thread> others;
+  others.emplace_back([&] {
+    for (int64_t i = 0; !done.load(); ++i) {
+      EXPECT_OK(store_->Put("Busy",
+                            Game(i % 100, std::string(2000, static_cast<char>('a' + i % 26))),
+                            {.wait = WaitFor::kNothing}));
     }
-    held.store(true);
-    held.notify_all();
-    hold.wait(true);
   });
-  std::thread enabler([&] { EXPECT_OK(store_->EnableStream("UserGames", ViewType::kKeysOnly)); });
-  held.wait(false);
-  std::atomic<bool> listing{false};
-  std::thread reader([&] {
-    listing.store(true);
-    listing.notify_all();
-    const auto streams = store_->ListStreams();
-    EXPECT_OK(streams);
-    for (const StreamInfo& stream : *streams) {
-      for (const ShardInfo& shard : stream.shards) {
-        EXPECT_OK(store_->SeekShard(stream.id, shard.id, StartAt::kTrimHorizon));
-        EXPECT_OK(
-            store_->SeekShard(stream.id, shard.id, StartAt::kAtSequenceNumber, shard.starting));
+  for (int reader = 0; reader < 2; ++reader) {
+    others.emplace_back([&] {
+      while (!done.load()) {
+        const auto info = store_->DescribeTable("UserGames");
+        ASSERT_OK(info);
+        const auto streams = store_->ListStreams("UserGames");
+        ASSERT_OK(streams);
+        for (const StreamInfo& stream : *streams) {
+          for (const ShardInfo& shard : stream.shards) {
+            ASSERT_OK(store_->SeekShard(stream.id, shard.id, StartAt::kTrimHorizon));
+            ASSERT_OK(
+                store_->SeekShard(stream.id, shard.id, StartAt::kAtSequenceNumber, shard.starting));
+          }
+        }
       }
-    }
-  });
-  listing.wait(false);
-  for (int i = 0; i < 2000; ++i) std::this_thread::yield();  // It has the time to be too early.
-  hold.store(false);
-  hold.notify_all();
-  enabler.join();
-  reader.join();
-  disk.SetObserver(nullptr);
-  ASSERT_OK(store_->Close());
-  store_.reset();
+    });
+  }
+  for (int i = 0; i < kStreams; ++i) {
+    EXPECT_OK(store_->DisableStream("UserGames"));
+    EXPECT_OK(store_->EnableStream("UserGames", ViewType::kKeysOnly));
+  }
+  done.store(true);
+  for (std::thread& other : others) other.join();
 }
 
 }  // namespace

@@ -234,13 +234,6 @@ TEST_P(RocksFsTest, ASecondOpenerIsRefused) {
   EXPECT_THAT(status.message(), HasSubstr("LOCK"));
 }
 
-TEST_P(RocksFsTest, TheInformationLogIsQuiet) {
-  ASSERT_OK(MustOpen(fs(), directory())->Ingest(kItems, "one"));
-  for (const auto& entry : fs().List(directory()).value()) {
-    EXPECT_FALSE(entry.name.starts_with("LOG")) << entry.name;
-  }
-}
-
 // ---- The seam. ----
 
 TEST(RocksFsSeam, NothingGoesPastItAndNothingStaysOpen) {
