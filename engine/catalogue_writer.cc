@@ -50,23 +50,24 @@ Status ValidateViewType(ViewType view) {
 
 }  // namespace
 
-Status CatalogueWriter::Change(
-    const std::function<Status(const Catalogue&, frames::Catalogue&)>& decide) {
+Status ChangeCatalogue(Core& core,
+                       const std::function<Status(const Catalogue&, frames::Catalogue&)>& decide) {
   Lsn end;
   {
-    const GateExclusive gate(core_.gate);
-    const auto now = core_.catalogue.Get().catalogue;
+    const GateExclusive gate(core.gate);
+    const auto now = core.catalogue.Get().catalogue;
     frames::Catalogue change;
     TAILRACE_RETURN_IF_ERROR(decide(*now, change));
-    const ClockReading clock = core_.clock->Now();
+    if (change.changes().empty()) return Status::Ok();
+    const ClockReading clock = core.clock->Now();
     change.set_wall_ms(clock.wall_ms);
     change.set_age_ms(clock.stamp_ms());
-    TAILRACE_ASSIGN_OR_RETURN(const wal::Frame frame, AppendControl(core_, shards::kCatalogueFrame,
+    TAILRACE_ASSIGN_OR_RETURN(const wal::Frame frame, AppendControl(core, shards::kCatalogueFrame,
                                                                     change.SerializeAsString()));
     end = frame.end;
   }
-  TAILRACE_RETURN_IF_ERROR(core_.positions->WaitSafe(end));
-  return core_.positions->WaitFannedOut(end);
+  TAILRACE_RETURN_IF_ERROR(core.positions->WaitSafe(end));
+  return core.positions->WaitFannedOut(end);
 }
 
 void CatalogueWriter::AddStream(const Catalogue& now, const Table& table, ViewType view,
@@ -93,7 +94,7 @@ Status CatalogueWriter::CreateTable(const TableSpec& spec, Who who) {
   TAILRACE_RETURN_IF_ERROR(ValidateKeySchema(spec.keys));
   if (spec.stream) TAILRACE_RETURN_IF_ERROR(ValidateViewType(*spec.stream));
   if (who == Who::kCaller) TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(spec.name));
-  return Change([&](const Catalogue& now, frames::Catalogue& change) -> Status {
+  return ChangeCatalogue(core_, [&](const Catalogue& now, frames::Catalogue& change) -> Status {
     if (now.Find(spec.name) != nullptr) {
       return AlreadyExists("there already is a table '" + spec.name + "'");
     }
@@ -116,7 +117,7 @@ Status CatalogueWriter::CreateTable(const TableSpec& spec, Who who) {
 
 Status CatalogueWriter::DropTable(const std::string& name) {
   TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(name));
-  return Change([&](const Catalogue& now, frames::Catalogue& change) -> Status {
+  return ChangeCatalogue(core_, [&](const Catalogue& now, frames::Catalogue& change) -> Status {
     const Table* table = now.Find(name);
     if (table == nullptr) return NoTable(name);
     if (table->stream != StreamId{}) {
@@ -136,22 +137,23 @@ Result<StreamId> CatalogueWriter::EnableStream(const std::string& name, ViewType
                            " shards");
   }
   StreamId stream;
-  TAILRACE_RETURN_IF_ERROR(Change([&](const Catalogue& now, frames::Catalogue& change) -> Status {
-    const Table* table = now.Find(name);
-    if (table == nullptr) return NoTable(name);
-    if (table->stream != StreamId{}) {
-      return FailedPrecondition("Table already has an enabled stream: TableName: " + name);
-    }
-    AddStream(now, *table, view, options, change);
-    stream = now.next_stream();
-    return Status::Ok();
-  }));
+  TAILRACE_RETURN_IF_ERROR(
+      ChangeCatalogue(core_, [&](const Catalogue& now, frames::Catalogue& change) -> Status {
+        const Table* table = now.Find(name);
+        if (table == nullptr) return NoTable(name);
+        if (table->stream != StreamId{}) {
+          return FailedPrecondition("Table already has an enabled stream: TableName: " + name);
+        }
+        AddStream(now, *table, view, options, change);
+        stream = now.next_stream();
+        return Status::Ok();
+      }));
   return stream;
 }
 
 Status CatalogueWriter::DisableStream(const std::string& name) {
   TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(name));
-  return Change([&](const Catalogue& now, frames::Catalogue& change) -> Status {
+  return ChangeCatalogue(core_, [&](const Catalogue& now, frames::Catalogue& change) -> Status {
     const Table* table = now.Find(name);
     if (table == nullptr) return NoTable(name);
     if (table->stream == StreamId{}) {

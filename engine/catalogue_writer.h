@@ -13,6 +13,13 @@ namespace tailrace::engine {
 // Table names that begin so are the store's own.
 inline constexpr std::string_view kSystemPrefix = "_tailrace.";
 
+// Decides, with the gate held exclusively, what to change in the catalogue as it is then; appends
+// that as one frame, and waits, holding nothing, until it is safe and fanned out. Thread-safe. A
+// refusal of `decide` is returned and nothing changes; nor when it leaves no change. Errors of
+// writing.
+Status ChangeCatalogue(Core& core,
+                       const std::function<Status(const Catalogue&, frames::Catalogue&)>& decide);
+
 // Thread-safe. See the methods of Store.
 class CatalogueWriter {
  public:
@@ -27,9 +34,6 @@ class CatalogueWriter {
   Status DisableStream(const std::string& table);
 
  private:
-  // Decides, under the gate, what to change; then appends it and waits until it is safe and fanned
-  // out.
-  Status Change(const std::function<Status(const Catalogue&, frames::Catalogue&)>& decide);
   void AddStream(const Catalogue& now, const Table& table, ViewType view,
                  const StreamOptions& options, frames::Catalogue& change) const;
 

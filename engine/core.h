@@ -15,6 +15,7 @@
 #include "engine/store_clock.h"
 #include "engine/store_files.h"
 #include "engine/write_buffer.h"
+#include "shards/bell.h"
 #include "shards/fan_out.h"
 #include "shards/shard_set.h"
 #include "wal/journal.h"
@@ -73,6 +74,7 @@ struct Core {
   std::unique_ptr<wal::Journal> journal;
   std::unique_ptr<shards::ShardSet> shards;
   std::unique_ptr<StoreClock> clock;
+  shards::Bell upkeep_bell;  // Rung when a shard is busy; upkeep sleeps at it.
   WriteBuffer buffer;
   KeyLocks key_locks;
   CommitGate gate;

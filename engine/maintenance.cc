@@ -1,6 +1,7 @@
 #include "engine/maintenance.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace tailrace::engine {
 namespace {
@@ -16,26 +17,23 @@ void Maintenance::Start() {
 }
 
 void Maintenance::Stop() {
-  {
-    MutexLock lock(mutex_);
-    stopping_ = true;
-    changed_.NotifyAll();
-  }
+  stopping_ = true;
+  core_.upkeep_bell.Ring();
   if (thread_.joinable()) thread_.join();
 }
 
 void Maintenance::Loop() {
+  const std::chrono::milliseconds interval(
+      std::min(core_.options.maintenance_interval_ms, kIntervalMsMax));
+  auto next_round = std::chrono::steady_clock::now() + interval;
   while (true) {
-    {
-      MutexLock lock(mutex_);
-      if (stopping_) return;
-      changed_.WaitFor(mutex_,
-                       std::min(core_.options.maintenance_interval_ms, kIntervalMsMax) * 1000);
-      if (stopping_) return;
-    }
+    const bool rung = core_.upkeep_bell.Sleep(next_round);
+    if (stopping_) return;
+    const Status status = rung ? shard_control_.SplitBusy() : Run();
+    if (!rung) next_round = std::chrono::steady_clock::now() + interval;
     // A failure that matters has made the store read-only and was reported; any other is tried
     // again.
-    if (const Status status = Run(); !status.ok()) {
+    if (!status.ok()) {
       core_.Report(Event::Kind::kCheckpointFailed, "upkeep: " + status.ToString());
     }
   }
@@ -77,6 +75,8 @@ Status Maintenance::Run() {
   if (core_.positions->durable() < core_.positions->entered()) {
     TAILRACE_RETURN_IF_ERROR(core_.journal->Sync());
   }
+  TAILRACE_RETURN_IF_ERROR(shard_control_.SplitBusy());
+  TAILRACE_RETURN_IF_ERROR(shard_control_.RotateOld());
   TAILRACE_RETURN_IF_ERROR(Trim());
   return tokens_.Run();
 }

@@ -1,24 +1,28 @@
-// Upkeep: clock readings, confirmed downtime, and retention (the compaction job that expires
-// records).
+// Upkeep: clock readings, confirmed downtime, shards that are split or rotated, and retention (the
+// compaction job that expires records).
 #pragma once
 
+#include <atomic>
 #include <thread>
 
 #include "engine/checkpointer.h"
 #include "engine/core.h"
+#include "engine/shard_control.h"
 #include "engine/token_upkeep.h"
 
 namespace tailrace::engine {
 
 class Maintenance {
  public:
-  Maintenance(Core& core, Checkpointer& checkpointer, TokenUpkeep& tokens)
-      : core_(core), checkpointer_(checkpointer), tokens_(tokens) {}
+  Maintenance(Core& core, Checkpointer& checkpointer, ShardControl& shard_control,
+              TokenUpkeep& tokens)
+      : core_(core), checkpointer_(checkpointer), shard_control_(shard_control), tokens_(tokens) {}
   ~Maintenance() { Stop(); }
   Maintenance(const Maintenance&) = delete;
   Maintenance& operator=(const Maintenance&) = delete;
 
-  // Runs every options.maintenance_interval_ms in the background; not at all if that is 0.
+  // Runs every options.maintenance_interval_ms in the background, and splits busy shards as soon as
+  // fan-out reports them; not at all if that is 0.
   void Start();
   void Stop();
 
@@ -37,12 +41,10 @@ class Maintenance {
 
   Core& core_;
   Checkpointer& checkpointer_;
+  ShardControl& shard_control_;
   TokenUpkeep& tokens_;
   Mutex run_mutex_;
-
-  Mutex mutex_;
-  CondVar changed_;
-  bool stopping_ TAILRACE_GUARDED_BY(mutex_) = false;
+  std::atomic<bool> stopping_{false};
   std::thread thread_;
 };
 

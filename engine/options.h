@@ -34,6 +34,7 @@ struct Event {
     kDowntimeConfirmed,  // Now it is.
     kClockWentBack,      // The wall clock is behind the last reading; ages are not affected.
     kTrimmed,            // Records expired.
+    kShardsChanged,      // Shards were split, rotated or merged; the text says which.
     kCheckpoint,         // A checkpoint was made.
     kCheckpointFailed,   // One failed and will be tried again.
     kFailed,             // The store turned read-only; the text has the cause.
@@ -74,6 +75,21 @@ struct StoreOptions {
   // Shards that a stream begins with, 1 to kShardsPerStreamMax.
   uint32_t shards_per_stream = 4;
 
+  // A shard is split in the middle of its hashes when within one window of store age it takes more
+  // than so much a second, on average over the whole window. Bytes are those of keys and images as
+  // the stream shows them. 0: not by that. A shard of which most records are of one partition key
+  // is left whole, since no split would spread them. The window must not be 0.
+  uint64_t shard_split_records_per_second = 1000;
+  uint64_t shard_split_bytes_per_second = 1 << 20;
+  uint64_t shard_split_window_ms = 60'000;
+
+  // Shards are split while a stream has fewer open ones than this.
+  uint32_t shards_per_stream_max = 64;
+
+  // A shard that is this old, in store age, is sealed and followed by one of the same hashes,
+  // unless nothing was ever written to it. 0: shards go on for ever.
+  uint64_t shard_rotation_ms = 0;
+
   // How long stream records are kept, unless EnableStream says otherwise.
   uint64_t retention_ms = 24ull * 3600'000;
 
@@ -86,9 +102,10 @@ struct StoreOptions {
   uint64_t shard_segment_bytes_max = 16ull << 20;
   uint64_t shard_segment_age_ms_max = 4ull * 3600'000;
 
-  // How often the store looks whether records expired, writes a clock reading into the journal, and
-  // (in kBuffered) makes the journal durable: what a power loss may take back is at most about this
-  // old. 0: never by itself; call RunMaintenance.
+  // How often the store looks whether records expired and shards are old, writes a clock reading
+  // into the journal, and (in kBuffered) makes the journal durable: what a power loss may take back
+  // is at most about this old. Busy shards are split at once. 0: none of it by itself; call
+  // RunMaintenance.
   uint64_t maintenance_interval_ms = 60'000;
 
   // Called from the store's threads; must not call the store. May be empty.

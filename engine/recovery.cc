@@ -33,6 +33,9 @@ Status ValidateOptions(const StoreOptions& options) {
     return InvalidArgument("shards_per_stream must be 1 to " +
                            std::to_string(shards::kShardsPerStreamMax));
   }
+  if (options.shard_split_window_ms == 0) {
+    return InvalidArgument("shard_split_window_ms must not be 0");
+  }
   if (options.retention_ms == 0) return InvalidArgument("retention_ms must not be 0");
   return Status::Ok();
 }
@@ -129,6 +132,14 @@ Status OpenTheJournal(Core& core, const Cut& cut) {
   return Status::Ok();
 }
 
+// What a rate a second makes in a window: at least 1 unless there is none, and not beyond 64 bits.
+uint64_t InWindow(uint64_t per_second, uint64_t window_ms) {
+  if (per_second == 0) return 0;
+  __extension__ using Wide = unsigned __int128;
+  const Wide total = Wide{per_second} * window_ms / 1000;
+  return static_cast<uint64_t>(std::clamp<Wide>(total, 1, UINT64_MAX));
+}
+
 Status OpenShards(Core& core, const Cut& cut) {
   TAILRACE_ASSIGN_OR_RETURN(const bool exists, core.options.fs->Exists(core.paths.streams));
   if (!exists && core.identity.complete) {
@@ -140,6 +151,11 @@ Status OpenShards(Core& core, const Cut& cut) {
   shards::ShardSetOptions options;
   options.segment_bytes_max = core.options.shard_segment_bytes_max;
   options.segment_age_ms_max = core.options.shard_segment_age_ms_max;
+  const uint64_t window_ms = core.options.shard_split_window_ms;
+  options.load = {.window_ms = window_ms,
+                  .records_max = InWindow(core.options.shard_split_records_per_second, window_ms),
+                  .bytes_max = InWindow(core.options.shard_split_bytes_per_second, window_ms)};
+  options.on_busy_shard = [&core] { core.upkeep_bell.Ring(); };
   TAILRACE_ASSIGN_OR_RETURN(
       core.shards, shards::ShardSet::Open(*core.options.fs, core.paths.streams,
                                           core.identity.store_id, core.journal->recovery().epoch,

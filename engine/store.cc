@@ -11,6 +11,7 @@
 #include "engine/maintenance.h"
 #include "engine/read_path.h"
 #include "engine/recovery.h"
+#include "engine/shard_control.h"
 #include "engine/stream_view.h"
 #include "engine/system_table.h"
 #include "engine/token_upkeep.h"
@@ -41,8 +42,9 @@ class StoreImpl final : public Store, public engine::SystemTables {
         checkpointer_(*core_),
         writes_(*core_, checkpointer_),
         catalogue_writer_(*core_),
+        shard_control_(*core_),
         tokens_(*core_, writes_),
-        maintenance_(*core_, checkpointer_, tokens_) {}
+        maintenance_(*core_, checkpointer_, shard_control_, tokens_) {}
   ~StoreImpl() override {
     // Whoever cares about the outcome has called Close.
     (void)Close().ok();
@@ -115,6 +117,8 @@ class StoreImpl final : public Store, public engine::SystemTables {
     TAILRACE_RETURN_IF_ERROR(Open());
     return core_->shards->Seek(stream, shard, start, number);
   }
+  Result<std::vector<ShardInfo>> SplitShard(StreamId stream, ShardId shard) override;
+  Result<ShardInfo> MergeShards(StreamId stream, ShardId one, ShardId other) override;
   Result<ChangePage> ReadShard(const Position& position, const PageLimits& limits) override;
   Result<bool> WaitShard(const Position& position, uint64_t timeout_ms) override {
     TAILRACE_RETURN_IF_ERROR(Open());
@@ -153,11 +157,13 @@ class StoreImpl final : public Store, public engine::SystemTables {
     uint64_t bytes_max;
   };
   Result<ItemPage> ReadPage(const engine::Table& table, const Range& range);
+  Result<ShardInfo> DescribeShard(StreamId stream, ShardId shard);
 
   std::unique_ptr<Core> core_;
   engine::Checkpointer checkpointer_;
   engine::WritePath writes_;
   engine::CatalogueWriter catalogue_writer_;
+  engine::ShardControl shard_control_;
   engine::TokenUpkeep tokens_;
   engine::Maintenance maintenance_;
   std::atomic<bool> closed_{false};
@@ -395,6 +401,30 @@ Result<ChangePage> StoreImpl::ReadShard(const Position& position, const PageLimi
     view.records.push_back(std::move(one));
   }
   return view;
+}
+
+Result<ShardInfo> StoreImpl::DescribeShard(StreamId stream, ShardId shard) {
+  TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, ReadableCatalogue());
+  const shards::Shard* const found = catalogue->streams().FindShard(stream, shard);
+  if (found != nullptr) return engine::ViewShard(*found);
+  return NotFound("shard " + std::to_string(shard.value) + " was made and has expired since");
+}
+
+Result<std::vector<ShardInfo>> StoreImpl::SplitShard(StreamId stream, ShardId shard) {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  TAILRACE_ASSIGN_OR_RETURN(const auto ids, shard_control_.Split(stream, shard));
+  std::vector<ShardInfo> children;
+  for (const ShardId id : ids) {
+    TAILRACE_ASSIGN_OR_RETURN(ShardInfo child, DescribeShard(stream, id));
+    children.push_back(std::move(child));
+  }
+  return children;
+}
+
+Result<ShardInfo> StoreImpl::MergeShards(StreamId stream, ShardId one, ShardId other) {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  TAILRACE_ASSIGN_OR_RETURN(const ShardId child, shard_control_.Merge(stream, one, other));
+  return DescribeShard(stream, child);
 }
 
 // ---- Upkeep ----

@@ -193,8 +193,8 @@ struct ShardInfo {
   std::string name;  // "shardId-…", stable, sorts by creation.
   uint64_t hash_first = 0;
   uint64_t hash_last = 0;
-  std::optional<ShardId> parent;
-  SequenceNumber starting;
+  std::optional<ShardId> parent;  // To be read to its end first. It may have expired and be gone.
+  SequenceNumber starting;        // Behind the parent's ending.
   std::optional<SequenceNumber> ending;  // Set once the shard is sealed.
   SequenceNumber trimmed_below;
 };
@@ -384,13 +384,27 @@ class Store {
   // The same for several shards at once: until one of them would show something new.
   virtual Result<bool> WaitShards(const std::vector<Position>& positions, uint64_t timeout_ms) = 0;
 
+  // Splits an open shard in the middle of its hashes: it is sealed at some S, and two shards that
+  // begin at S + 1 take its place. Every record of theirs follows all of its own, so the order of
+  // each item's changes holds along the lineage (ShardInfo::parent). Returns the two, lower hashes
+  // first; by then readers see them. The store also splits shards by itself, see
+  // StoreOptions::shard_split_records_per_second. kNotFound (stream or shard), kFailedPrecondition
+  // (it is sealed, takes a single hash, or shards_per_stream_max is reached).
+  virtual Result<std::vector<ShardInfo>> SplitShard(StreamId stream, ShardId shard) = 0;
+  // Merges two open shards with adjacent hashes into one, which names one of them as its parent: a
+  // shard has room for one. So neither may hold a record that has not expired (and been trimmed by
+  // upkeep), nor may an ancestor of the other, or readers could not be led to those first.
+  // kNotFound, kInvalidArgument (not adjacent), kFailedPrecondition (one is sealed, holds records,
+  // has such an ancestor, or is being written to).
+  virtual Result<ShardInfo> MergeShards(StreamId stream, ShardId one, ShardId other) = 0;
+
   // ---- Upkeep ----
 
   // Drains all that is written so far into RocksDB and frees its journal. The store does so by
   // itself.
   virtual Status Checkpoint() = 0;
-  // Writes a clock reading, expires records that are too old, removes their files. The store does
-  // so by itself every maintenance_interval_ms.
+  // Writes a clock reading, splits busy shards, rotates old ones, expires records that are too old
+  // and removes their files. The store does so by itself every maintenance_interval_ms.
   virtual Status RunMaintenance() = 0;
   // Counts the pending downtime as age at once (an operator says that the clock is right).
   virtual Status ConfirmDowntime() = 0;

@@ -24,6 +24,17 @@ std::string EventId(StoreId store, StreamId stream, SequenceNumber sequence) {
 
 }  // namespace
 
+ShardInfo ViewShard(const shards::Shard& shard) {
+  return {.id = shard.id,
+          .name = shard.Name(),
+          .hash_first = shard.range.first,
+          .hash_last = shard.range.last,
+          .parent = shard.parent,
+          .starting = shard.starting,
+          .ending = shard.ending,
+          .trimmed_below = shard.trimmed_below};
+}
+
 Result<StreamInfo> ViewStream(const shards::Stream& stream) {
   StreamInfo info;
   info.id = stream.id;
@@ -35,16 +46,7 @@ Result<StreamInfo> ViewStream(const shards::Stream& stream) {
   info.enabled = stream.enabled();
   info.created_ms = stream.created_ms;
   info.retention_ms = stream.retention_ms;
-  for (const auto& [id, shard] : stream.shards) {
-    info.shards.push_back(ShardInfo{.id = id,
-                                    .name = shard.Name(),
-                                    .hash_first = shard.range.first,
-                                    .hash_last = shard.range.last,
-                                    .parent = shard.parent,
-                                    .starting = shard.starting,
-                                    .ending = shard.ending,
-                                    .trimmed_below = shard.trimmed_below});
-  }
+  for (const auto& [id, shard] : stream.shards) info.shards.push_back(ViewShard(shard));
   return info;
 }
 

@@ -7,6 +7,8 @@
 
 namespace tailrace::engine {
 
+ShardInfo ViewShard(const shards::Shard& shard);
+
 Result<StreamInfo> ViewStream(const shards::Stream& stream);
 
 // Decodes a shard log's record. `stream` is the one it belongs to. kCorruption: key or image cannot

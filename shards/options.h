@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+
+#include "shards/shard_load.h"
 
 namespace tailrace::shards {
 
@@ -15,6 +18,11 @@ struct ShardSetOptions {
   // Handles on segment files kept open, of all shards together. With more shards than this under
   // write at once, each change of file costs a sync.
   uint32_t open_files_max = 512;
+
+  // When a shard is busy (see ShardSet::TakeBusy), and who is told: called by the writer, which
+  // must not be held up. May be empty.
+  LoadLimits load;
+  std::function<void()> on_busy_shard = nullptr;
 };
 
 }  // namespace tailrace::shards

@@ -103,6 +103,8 @@ struct ShardSet::State {
   std::vector<LogPointer> touched;                       // To be published; may repeat.
   std::vector<LogPointer> left;                          // Left the catalogue; to be published.
   bool catalogue_changed = false;
+  std::unordered_map<uint64_t, LoadMeter> meters;  // By shard id: of open shards with records.
+  std::set<BusyShard> new_busy;                    // To be published.
   uint64_t buffered_bytes = 0;  // At most; counted anew when everything is written.
   Lsn applied_end;
   Status failure;
@@ -113,6 +115,7 @@ struct ShardSet::State {
   std::shared_ptr<const StreamCatalogue> catalogue TAILRACE_GUARDED_BY(mutex);
   std::map<ShardKey, LogPointer> logs TAILRACE_GUARDED_BY(mutex);
   std::map<ShardKey, std::string> gone_paths TAILRACE_GUARDED_BY(mutex);  // Still to be removed.
+  std::set<BusyShard> busy TAILRACE_GUARDED_BY(mutex);
   uint64_t shard_id_max TAILRACE_GUARDED_BY(mutex) = 0;  // Of all shards since the opening.
   bool closed TAILRACE_GUARDED_BY(mutex) = false;
 
@@ -133,6 +136,8 @@ struct ShardSet::State {
   void AddLog(const Stream& stream, const Shard& shard);
   Status SealLog(ShardId shard, Lsn lsn);
   Status FlushTouched();
+  void Measure(const Stream& stream, const Shard& shard, const RecordView& record, uint64_t hash);
+  void PublishBusy();
   void PublishCatalogue() TAILRACE_REQUIRES(mutex);
 
   // Reading.
@@ -322,10 +327,20 @@ Status ShardSet::State::ApplyCommit(const wal::Frame& frame) {
     const uint64_t bytes_before = log->buffered_bytes();
     TAILRACE_RETURN_IF_ERROR(log->Append(record, frame.epoch));
     if (was_empty) touched.push_back(log);
+    if (options.load.any()) Measure(*stream, *shard, record, change.partition_hash());
     if (log->buffered_bytes() > bytes_before)
       buffered_bytes += log->buffered_bytes() - bytes_before;
   }
   return buffered_bytes < options.buffers_bytes_max ? Status::Ok() : FlushTouched();
+}
+
+void ShardSet::State::Measure(const Stream& stream, const Shard& shard, const RecordView& record,
+                              uint64_t hash) {
+  const uint64_t bytes = record.key.size() + record.new_image.value_or(ByteView()).size() +
+                         record.old_image.value_or(ByteView()).size();
+  if (meters[shard.id.value].Count(record.age_ms, hash, bytes, options.load)) {
+    new_busy.insert({stream.id, shard.id});
+  }
 }
 
 Status ShardSet::State::ApplyCatalogue(const wal::Frame& frame) {
@@ -405,6 +420,7 @@ void ShardSet::State::AddLog(const Stream& stream, const Shard& shard) {
 Status ShardSet::State::SealLog(ShardId shard, Lsn lsn) {
   const LogPointer& log = writer_logs.at(shard.value);
   touched.push_back(log);
+  meters.erase(shard.value);
   return log->Seal(SequenceNumber{lsn.value});
 }
 
@@ -431,7 +447,24 @@ Status ShardSet::Publish(Lsn end) {
   for (const LogPointer& log : s.left) log->MarkGone();
   s.left.clear();
   s.published.store(end.value, std::memory_order_release);
+  if (!s.new_busy.empty()) s.PublishBusy();
   return Status::Ok();
+}
+
+void ShardSet::State::PublishBusy() {
+  {
+    WriterLock lock(mutex);
+    busy.merge(new_busy);
+  }
+  new_busy.clear();
+  if (options.on_busy_shard) options.on_busy_shard();
+}
+
+std::vector<BusyShard> ShardSet::TakeBusy() {
+  WriterLock lock(state_->mutex);
+  std::vector<BusyShard> taken(state_->busy.begin(), state_->busy.end());
+  state_->busy.clear();
+  return taken;
 }
 
 void ShardSet::State::PublishCatalogue() {

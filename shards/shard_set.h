@@ -25,6 +25,13 @@ struct ShardSetState {
   std::vector<frames::ShardEnd> ends;  // Of every shard in the catalogue that has a record.
 };
 
+// A shard that takes more than the limits say.
+struct BusyShard {
+  StreamId stream;
+  ShardId shard;
+  friend auto operator<=>(const BusyShard&, const BusyShard&) = default;
+};
+
 class ShardSet {
  public:
   // Opens the logs below `directory` (made if need be) and brings them to exactly `state`: what
@@ -95,6 +102,10 @@ class ShardSet {
   // that left the catalogue before it. Recovery from that checkpoint then misses nothing. Bytes
   // freed.
   Result<uint64_t> RemoveTrimmed(const ShardSetState& durable);
+
+  // The open shards whose load has reached a limit since the last call, each once. A shard may have
+  // been sealed since.
+  std::vector<BusyShard> TakeBusy();
 
   // Bytes and records kept, for `stat`.
   struct ShardStat {

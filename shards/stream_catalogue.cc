@@ -47,13 +47,14 @@ HashRange RangeOf(const frames::ShardSpec& spec) {
   return HashRange{spec.hash_first(), spec.hash_last()};
 }
 
-Shard ShardFromSpec(const frames::ShardSpec& spec, SequenceNumber starting) {
+Shard ShardFromSpec(const frames::ShardSpec& spec, SequenceNumber starting, uint64_t age_ms) {
   Shard shard;
   shard.id = ShardId{spec.id()};
   shard.range = RangeOf(spec);
   if (spec.has_parent()) shard.parent = ShardId{spec.parent()};
   shard.created_ms = spec.created_ms();
   shard.starting = starting;
+  shard.opened_age_ms = age_ms;
   shard.trimmed_below = starting;
   return shard;
 }
@@ -123,7 +124,7 @@ std::string Shard::Name() const { return FormatShardName(created_ms, id); }
 Status StreamCatalogue::Apply(const frames::CatalogueChange& change, Lsn lsn, uint64_t age_ms) {
   switch (change.change_case()) {
     case frames::CatalogueChange::kEnableStream:
-      return Enable(change.enable_stream(), lsn);
+      return Enable(change.enable_stream(), lsn, age_ms);
     case frames::CatalogueChange::kDisableStream:
       return Disable(change.disable_stream(), lsn, age_ms);
     case frames::CatalogueChange::kSealAndOpen:
@@ -144,7 +145,7 @@ Status StreamCatalogue::Apply(const frames::Catalogue& frame, Lsn lsn) {
   return Status::Ok();
 }
 
-Status StreamCatalogue::Enable(const frames::StreamSpec& spec, Lsn lsn) {
+Status StreamCatalogue::Enable(const frames::StreamSpec& spec, Lsn lsn, uint64_t age_ms) {
   TAILRACE_ASSIGN_OR_RETURN(Stream stream, StreamFromSpec(spec));
   if (streams_.contains(stream.id)) return Misfit(Named(stream.id) + " exists already");
   if (spec.shards().empty() || spec.shards_size() > static_cast<int>(kShardsPerStreamMax)) {
@@ -161,7 +162,8 @@ Status StreamCatalogue::Enable(const frames::StreamSpec& spec, Lsn lsn) {
       return Misfit(Named(id) + " has no id or one that is taken");
     }
     if (shard.has_parent()) return Misfit(Named(id) + " is the first and has a parent");
-    if (!stream.shards.emplace(id, ShardFromSpec(shard, SequenceNumber{lsn.value + 1})).second) {
+    if (!stream.shards.emplace(id, ShardFromSpec(shard, SequenceNumber{lsn.value + 1}, age_ms))
+             .second) {
       return Misfit(Named(id) + " appears twice");
     }
   }
@@ -208,7 +210,8 @@ Status StreamCatalogue::SealAndOpen(const frames::SealAndOpen& change, Lsn lsn, 
       return Misfit(Named(id) + " does not descend from a shard that is sealed with it");
     }
     child_ranges.push_back(RangeOf(child));
-    if (!stream.shards.emplace(id, ShardFromSpec(child, SequenceNumber{lsn.value + 1})).second) {
+    if (!stream.shards.emplace(id, ShardFromSpec(child, SequenceNumber{lsn.value + 1}, age_ms))
+             .second) {
       return Misfit(Named(id) + " appears twice");
     }
   }
@@ -278,6 +281,7 @@ frames::StreamCatalogueState StreamCatalogue::ToProto() const {
       saved_shard->set_starting(shard.starting.value);
       if (shard.ending) saved_shard->set_ending(shard.ending->value);
       saved_shard->set_trimmed_below(shard.trimmed_below.value);
+      saved_shard->set_opened_age_ms(shard.opened_age_ms);
       saved_shard->set_sealed_age_ms(shard.sealed_age_ms);
     }
   }
@@ -290,7 +294,8 @@ Result<StreamCatalogue> StreamCatalogue::FromProto(const frames::StreamCatalogue
     TAILRACE_ASSIGN_OR_RETURN(Stream stream, StreamFromSpec(saved.spec()));
     if (saved.has_disabled_at()) stream.disabled_at = SequenceNumber{saved.disabled_at()};
     for (const frames::ShardState& saved_shard : saved.shards()) {
-      Shard shard = ShardFromSpec(saved_shard.spec(), SequenceNumber{saved_shard.starting()});
+      Shard shard = ShardFromSpec(saved_shard.spec(), SequenceNumber{saved_shard.starting()},
+                                  saved_shard.opened_age_ms());
       if (saved_shard.has_ending()) shard.ending = SequenceNumber{saved_shard.ending()};
       shard.trimmed_below = SequenceNumber{saved_shard.trimmed_below()};
       shard.sealed_age_ms = saved_shard.sealed_age_ms();
@@ -310,6 +315,12 @@ Result<StreamCatalogue> StreamCatalogue::FromProto(const frames::StreamCatalogue
     }
   }
   return catalogue;
+}
+
+std::pair<HashRange, HashRange> HalvesOf(HashRange range) {
+  TAILRACE_CHECK(range.first < range.last, "a range of one hash has no halves");
+  const uint64_t middle = range.first + (range.last - range.first) / 2;
+  return {{range.first, middle}, {middle + 1, range.last}};
 }
 
 std::vector<frames::ShardSpec> EvenShards(uint32_t count, ShardId first_id, uint64_t created_ms) {

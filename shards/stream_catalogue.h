@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "shards/frames.pb.h"
@@ -23,7 +24,8 @@ struct Shard {
   uint64_t created_ms = 0;
   SequenceNumber starting;               // No record of the shard is below.
   std::optional<SequenceNumber> ending;  // Sealed: no record of the shard is above.
-  uint64_t sealed_age_ms = 0;            // The store's age when it was sealed.
+  uint64_t opened_age_ms = 0;            // The store's age when it was opened …
+  uint64_t sealed_age_ms = 0;            // … and when it was sealed.
   SequenceNumber trimmed_below;          // Records below are gone. At least `starting`.
 
   // "shardId-<created, 20 digits>-<id, 8 hex digits>": sorts by creation, never changes.
@@ -79,12 +81,15 @@ class StreamCatalogue {
 
  private:
   const Shard* FindShardAnywhere(ShardId shard) const;
-  Status Enable(const frames::StreamSpec& spec, Lsn lsn);
+  Status Enable(const frames::StreamSpec& spec, Lsn lsn, uint64_t age_ms);
   Status Disable(const frames::DisableStream& change, Lsn lsn, uint64_t age_ms);
   Status SealAndOpen(const frames::SealAndOpen& change, Lsn lsn, uint64_t age_ms);
 
   std::map<StreamId, Stream> streams_;
 };
+
+// The two halves of a shard's hash range. Requires that it holds more than one hash.
+std::pair<HashRange, HashRange> HalvesOf(HashRange range);
 
 // `count` shards (1 to kShardsPerStreamMax) of equal hash ranges, ids from `first_id` on.
 inline constexpr uint32_t kShardsPerStreamMax = 65536;
