@@ -2,10 +2,12 @@
 #include "engine/store.h"
 
 #include <algorithm>
+#include <new>
 
 #include "engine/catalogue_writer.h"
 #include "engine/checkpointer.h"
 #include "engine/core.h"
+#include "engine/fork_guard.h"
 #include "engine/get_path.h"
 #include "engine/item_codec.h"
 #include "engine/maintenance.h"
@@ -48,6 +50,13 @@ class StoreImpl final : public Store, public engine::SystemTables {
   ~StoreImpl() override {
     // Whoever cares about the outcome has called Close.
     (void)Close().ok();
+  }
+  // In a forked child the store is left as it is: destroying it would wait for threads that are not
+  // there, and write. The memory goes with the process.
+  static void operator delete(StoreImpl* store, std::destroying_delete_t) {
+    if (store->fork_guard_.InChild()) return;
+    store->~StoreImpl();
+    ::operator delete(store);
   }
 
   void Start() {
@@ -144,7 +153,9 @@ class StoreImpl final : public Store, public engine::SystemTables {
   Result<StoreStats> Stats() override;
 
  private:
-  // What every method begins with.
+  // Whether this thread of this process may call the store at all.
+  Status MayEnter() const;
+  // What every method but Close begins with.
   Status Open() const;
   // The catalogue, safe to show.
   Result<std::shared_ptr<const engine::Catalogue>> SafeCatalogue();
@@ -166,16 +177,22 @@ class StoreImpl final : public Store, public engine::SystemTables {
   engine::ShardControl shard_control_;
   engine::TokenUpkeep tokens_;
   engine::Maintenance maintenance_;
+  const engine::ForkGuard fork_guard_;
   std::atomic<bool> closed_{false};
 };
 
-Status StoreImpl::Open() const {
-  if (closed_.load(std::memory_order_acquire)) return Closed("the store was closed");
+Status StoreImpl::MayEnter() const {
+  TAILRACE_RETURN_IF_ERROR(fork_guard_.Check());
   return engine::RefuseReentry();
 }
 
+Status StoreImpl::Open() const {
+  if (closed_.load(std::memory_order_acquire)) return Closed("the store was closed");
+  return MayEnter();
+}
+
 Status StoreImpl::Close() {
-  TAILRACE_RETURN_IF_ERROR(engine::RefuseReentry());
+  TAILRACE_RETURN_IF_ERROR(MayEnter());
   if (closed_.exchange(true)) return Status::Ok();
   maintenance_.Stop();
   checkpointer_.Stop();
@@ -496,6 +513,7 @@ WriteRequest WriteRequest::Check(std::string table, Item key, Condition conditio
 
 Result<std::unique_ptr<Store>> Store::Open(const std::string& directory,
                                            const StoreOptions& options) {
+  TAILRACE_RETURN_IF_ERROR(engine::ForkGuard::CheckNewStore());
   TAILRACE_ASSIGN_OR_RETURN(auto core, engine::OpenCore(directory, options));
   auto store = std::make_unique<StoreImpl>(std::move(core));
   store->Start();

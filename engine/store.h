@@ -11,9 +11,11 @@
 // Replies rest on safe ground: no answer (an item, "not found", a refused condition, a list of
 // tables) shows anything that a crash covered by the store's durability could take back.
 //
-// Errors that any method may return besides those it names: kClosed after Close; kReadOnly from
-// writes once an earlier write or sync to disk failed (reopen the store); kOutcomeUnknown when the
-// failure came while the call waited; kIoError and kCorruption from the disk.
+// Errors that any method may return besides those it names: kClosed after Close;
+// kFailedPrecondition in a forked child of the process that opened the store (the store stays with
+// the parent; its destructor does nothing in the child); kReadOnly from writes once an earlier
+// write or sync to disk failed (reopen the store); kOutcomeUnknown when the failure came while the
+// call waited; kIoError and kCorruption from the disk.
 #pragma once
 
 #include <cstdint>
@@ -279,9 +281,11 @@ class Store {
   // Opens the store in `directory`, recovering it if it was not closed. On OK everything that was
   // ever acknowledged is there, and the store owns the directory until it is closed. Errors: kBusy
   // (another opener has it; the message names it), kNotFound (no store there and create_if_missing
-  // is off), kInvalidArgument (options; a directory that holds something else), kUnsupported (a
-  // newer format), kCorruption (damage to what was once durable: file and place are in the message,
-  // nothing was changed).
+  // is off), kInvalidArgument (options; a directory that holds something else), kFailedPrecondition
+  // (the directory is a symbolic link, belongs to another user, or others may write to it; this
+  // process is a fork of one that had a store open),
+  // kUnsupported (a newer format), kCorruption (damage to what was once durable: file and place are
+  // in the message, nothing was changed).
   static Result<std::unique_ptr<Store>> Open(const std::string& directory,
                                              const StoreOptions& options);
 
@@ -289,7 +293,9 @@ class Store {
   virtual ~Store() = default;
 
   // Makes everything durable and drains it into RocksDB, so that the next opening has nothing to
-  // replay; then gives the directory free. No other call may be under way. Later calls say kClosed.
+  // replay; then gives the directory free. Writes whose tokens nobody waited for are part of it. No
+  // other call may be under way. Later calls say kClosed. A failure says that not all is durable;
+  // the store is closed all the same.
   virtual Status Close() = 0;
 
   // ---- Tables ----

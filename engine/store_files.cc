@@ -86,6 +86,7 @@ Result<std::unique_ptr<wal::FileLock>> ClaimDirectory(wal::FileSystem& fs, const
   if (!is_directory) {
     return InvalidArgument(paths.directory + " is not a directory; choose an empty or a new one");
   }
+  TAILRACE_RETURN_IF_ERROR(fs.CheckPrivate(paths.directory));
   TAILRACE_ASSIGN_OR_RETURN(const auto entries, fs.List(paths.directory));
   const auto has = [&](ByteView name) {
     return std::any_of(entries.begin(), entries.end(),

@@ -49,7 +49,8 @@ Status WriteIdentity(wal::FileSystem& fs, const StorePaths& paths, const StoreId
 
 // Makes the directory if need be (its parent must exist) and takes the lock, before anything in it
 // is looked at. kBusy when somebody has the store open; kNotFound when there is no store and
-// `create` is false; kInvalidArgument when the directory holds files that are no store's.
+// `create` is false; kInvalidArgument when the directory holds files that are no store's;
+// kFailedPrecondition when others may change what is in it.
 Result<std::unique_ptr<wal::FileLock>> ClaimDirectory(wal::FileSystem& fs, const StorePaths& paths,
                                                       bool create);
 

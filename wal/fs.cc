@@ -23,6 +23,8 @@ Status WriteWholeFile(FileSystem& fs, const std::string& path, ByteView bytes) {
 
 }  // namespace
 
+Status FileSystem::CheckPrivate(const std::string&) { return Status::Ok(); }
+
 std::string JoinPath(ByteView directory, ByteView name) {
   std::string path(directory);
   if (!path.empty() && path.back() != '/') path.push_back('/');

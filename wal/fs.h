@@ -120,6 +120,11 @@ class FileSystem {
   virtual Result<bool> Exists(const std::string& path) = 0;
   virtual Result<bool> IsDirectory(const std::string& path) = 0;
 
+  // Refuses a directory in which others may put, change or exchange files (kFailedPrecondition; the
+  // message has the cure): a symbolic link, one of another user, one that others may write to. A
+  // file system without users has nothing to refuse.
+  virtual Status CheckPrivate(const std::string& directory);
+
   // On OK: the names created, renamed and removed in this directory before the call are durable.
   virtual Status SyncDirectory(const std::string& path) = 0;
 

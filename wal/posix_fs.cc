@@ -382,6 +382,8 @@ class PosixFileSystem final : public FileSystem {
     return ErrnoStatus("stat", path, errno);
   }
 
+  Status CheckPrivate(const std::string& directory) override;
+
   Status SyncDirectory(const std::string& path) override {
     const Descriptor fd = OpenDescriptor(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (!fd.valid()) return ErrnoStatus("open directory", path, errno);
@@ -403,6 +405,28 @@ class PosixFileSystem final : public FileSystem {
  private:
   const DurableWrites durable_writes_;
 };
+
+Status PosixFileSystem::CheckPrivate(const std::string& directory) {
+  // "a/" is where the link leads, "a" the link.
+  const size_t end = directory.find_last_not_of('/');
+  const std::string name = end == std::string::npos ? "/" : directory.substr(0, end + 1);
+  struct stat info {};
+  if (::lstat(name.c_str(), &info) != 0) return ErrnoStatus("stat", name, errno);
+  if (S_ISLNK(info.st_mode)) {
+    return FailedPrecondition(name +
+                              " is a symbolic link, which may lead elsewhere the next time; name "
+                              "the directory itself (realpath prints it)");
+  }
+  if (info.st_uid != ::geteuid()) {
+    return FailedPrecondition(name + " belongs to the user " + std::to_string(info.st_uid) +
+                              " and this process runs as " + std::to_string(::geteuid()) +
+                              "; run it as the owner");
+  }
+  if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return FailedPrecondition("others may write to " + name + "; chmod go-w it first");
+  }
+  return Status::Ok();
+}
 
 Result<std::unique_ptr<MappedFile>> PosixFileSystem::Map(const std::string& path) {
   TAILRACE_ASSIGN_OR_RETURN(const Descriptor fd, OpenRegular(path, O_RDWR));

@@ -669,8 +669,9 @@ TEST_P(SweepTest, NoDamageOfACrashedStoreIsTakenForData) {
 
 // ---- Other openers ----
 
-// Runs `task` in a process of its own, made before this one has any thread; it begins when it is
-// told to. What the task returns is handed back.
+// Runs `task` in a process of its own, made before this one has any thread or store; it begins when
+// it is told to. What the task returns is handed back. As a process that ever had a store open has
+// no children that may open one, a test that uses this needs a process of its own (as under ctest).
 class OtherProcess {
  public:
   explicit OtherProcess(const std::function<std::string()>& task) {
@@ -778,10 +779,18 @@ void MakeWritable(const std::string& directory) {
   }
 }
 
+constexpr id_t kNobody = 65534;
+
+void GiveTo(id_t user, const std::string& directory) {
+  ASSERT_EQ(::lchown(directory.c_str(), user, user), 0);
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    ASSERT_EQ(::lchown(entry.path().c_str(), user, user), 0);
+  }
+}
+
 TEST_P(RobustnessTest, AReadOnlyDirectoryIsRefused) {
   // Nothing is read-only for root.
   const auto open_as_nobody = [&]() -> std::string {
-    constexpr id_t kNobody = 65534;
     if (::geteuid() == 0 &&
         (::setgroups(0, nullptr) != 0 || ::setgid(kNobody) != 0 || ::setuid(kNobody) != 0)) {
       return "cannot become nobody";
@@ -791,6 +800,7 @@ TEST_P(RobustnessTest, AReadOnlyDirectoryIsRefused) {
   };
   OtherProcess nobody(open_as_nobody);
   Build();
+  if (::geteuid() == 0) GiveTo(kNobody, directory_);  // Or the owner would be the reason.
   MakeReadOnly(temp_.path());
   const Tree before = ReadTree(directory_);
   const std::string answer = nobody.Run();
@@ -799,6 +809,7 @@ TEST_P(RobustnessTest, AReadOnlyDirectoryIsRefused) {
   EXPECT_THAT(answer, Not(HasSubstr("ok")));
   EXPECT_THAT(Differences(before, ReadTree(directory_)), ::testing::IsEmpty());
   MakeWritable(temp_.path());
+  if (::geteuid() == 0) GiveTo(0, directory_);
   ExpectWhole(directory_);
 }
 

@@ -1,0 +1,299 @@
+// A store and the process it lives in: children, owners, the end.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <functional>
+#include <map>
+#include <regex>
+#include <thread>
+
+#include "engine/durable_reader.h"
+#include "tests/engine/store_fixture.h"
+
+namespace tailrace::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+using ProcessTest = StoreTest;
+INSTANTIATE_TEST_SUITE_P(Durabilities, ProcessTest,
+                         ::testing::Values(Durability::kSync, Durability::kBuffered),
+                         DurabilityName);
+
+constexpr unsigned kChildSecondsMax = 60;
+constexpr id_t kNobody = 65534;
+
+// What `task` says in a child, or how the child ended instead. A child that waits for ever is
+// ended.
+std::string InChild(const std::function<std::string()>& task) {
+  int answers[2];
+  if (::pipe(answers) != 0) return "no pipe";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(kChildSecondsMax);
+    const std::string answer = task();
+    (void)!::write(answers[1], answer.data(), answer.size());
+    ::_exit(0);
+  }
+  ::close(answers[1]);
+  std::string answer;
+  char bytes[4096];
+  for (ssize_t got = 0; (got = ::read(answers[0], bytes, sizeof bytes)) > 0;) {
+    answer.append(bytes, static_cast<size_t>(got));
+  }
+  ::close(answers[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? answer : "ended by signal " + std::to_string(WTERMSIG(status));
+}
+
+// Every call of a store, by name.
+std::map<std::string, std::function<Status(Store&)>> EveryCall(StreamId stream,
+                                                               const Position& position) {
+  const std::string table = "UserGames";
+  const Item key = GameKey(1);
+  const Updater updater = [](std::optional<Item>& item) {
+    item.reset();
+    return Status::Ok();
+  };
+  return {
+      {"CreateTable",
+       [](Store& s) { return s.CreateTable({.name = "New", .keys = kGameKeys}).status(); }},
+      {"DropTable", [=](Store& s) { return s.DropTable(table); }},
+      {"DescribeTable", [=](Store& s) { return s.DescribeTable(table).status(); }},
+      {"ListTables", [](Store& s) { return s.ListTables().status(); }},
+      {"Put", [=](Store& s) { return s.Put(table, Game(1, "child")).status(); }},
+      {"Delete", [=](Store& s) { return s.Delete(table, key).status(); }},
+      {"Update", [=](Store& s) { return s.Update(table, key, updater).status(); }},
+      {"Transact",
+       [=](Store& s) {
+         return s.Transact({WriteRequest::Put(table, Game(1, "child"))}, {.idempotency_token = "t"})
+             .status();
+       }},
+      {"BatchWrite",
+       [=](Store& s) {
+         return s.BatchWrite({WriteRequest::Put(table, Game(1, "child"))}, WaitFor::kSafe).status();
+       }},
+      {"Wait", [](Store& s) { return s.Wait({}); }},
+      {"WaitFannedOut", [](Store& s) { return s.WaitFannedOut({}); }},
+      {"Get", [=](Store& s) { return s.Get(table, key).status(); }},
+      {"TransactGet",
+       [=](Store& s) {
+         return s.TransactGet({{table, key}}).status();
+       }},
+      {"BatchGet",
+       [=](Store& s) {
+         return s.BatchGet({{table, key}}).status();
+       }},
+      {"Query", [=](Store& s) { return s.Query(table, {.partition = Value::N(1)}).status(); }},
+      {"Scan", [=](Store& s) { return s.Scan(table, {}).status(); }},
+      {"EnableStream",
+       [=](Store& s) { return s.EnableStream(table, ViewType::kKeysOnly).status(); }},
+      {"DisableStream", [=](Store& s) { return s.DisableStream(table); }},
+      {"ListStreams", [](Store& s) { return s.ListStreams().status(); }},
+      {"DescribeStream", [=](Store& s) { return s.DescribeStream(stream).status(); }},
+      {"SeekShard",
+       [=](Store& s) { return s.SeekShard(stream, position.shard, StartAt::kLatest).status(); }},
+      {"ReadShard", [=](Store& s) { return s.ReadShard(position).status(); }},
+      {"WaitShard", [=](Store& s) { return s.WaitShard(position, 60'000).status(); }},
+      {"WaitShards", [=](Store& s) { return s.WaitShards({position}, 60'000).status(); }},
+      {"SplitShard", [=](Store& s) { return s.SplitShard(stream, position.shard).status(); }},
+      {"MergeShards",
+       [=](Store& s) {
+         return s.MergeShards(stream, position.shard, ShardId{position.shard.value + 1}).status();
+       }},
+      {"Checkpoint", [](Store& s) { return s.Checkpoint(); }},
+      {"RunMaintenance", [](Store& s) { return s.RunMaintenance(); }},
+      {"ConfirmDowntime", [](Store& s) { return s.ConfirmDowntime(); }},
+      {"Stats", [](Store& s) { return s.Stats().status(); }},
+      {"DurableReader",
+       [=](Store& s) { return DurableReader::Open(s, "child", stream, {}).status(); }},
+      {"Close", [](Store& s) { return s.Close(); }},
+  };
+}
+
+TEST(ProcessTestItself, KnowsEveryCallOfAStore) {
+  std::ifstream file(TAILRACE_SOURCE_DIR "/engine/store.h");
+  const std::string header((std::istreambuf_iterator<char>(file)), {});
+  const std::regex declared(R"(\n  virtual [^;~(]*?(\w+)\()");
+  const auto calls = EveryCall({}, {});
+  size_t found = 0;
+  for (auto match = std::sregex_iterator(header.begin(), header.end(), declared);
+       match != std::sregex_iterator(); ++match, ++found) {
+    EXPECT_EQ(calls.count((*match)[1]), 1u) << (*match)[1] << " is missing here";
+  }
+  EXPECT_GE(found, 30u);
+}
+
+// Which of the calls were answered otherwise than with the error for children.
+std::string WronglyAnswered(Store& store, StreamId stream, const Position& position) {
+  std::string wrong;
+  for (const auto& [name, call] : EveryCall(stream, position)) {
+    const Status status = call(store);
+    if (status.code() != StatusCode::kFailedPrecondition ||
+        status.message().find("fork") == std::string::npos) {
+      wrong += name + ": " + status.ToString() + "\n";
+    }
+  }
+  return wrong;
+}
+
+TEST_P(ProcessTest, AChildMayDoNothingWithItsParentsStore) {
+  Open();
+  MakeGames(ViewType::kNewAndOldImages);
+  ASSERT_OK(store_->Put("UserGames", Game(1, "before")));
+  const StreamId stream = LatestStream("UserGames");
+  const ShardId shard = store_->DescribeStream(stream)->shards[0].id;
+  const Position position = store_->SeekShard(stream, shard, StartAt::kTrimHorizon).value();
+
+  // The parent writes on while its children begin and end: they inherit locks in any state.
+  std::atomic<bool> stop{false};
+  int64_t written = 1;
+  std::thread writer([&] {
+    while (!stop) ASSERT_OK(store_->Put("UserGames", Game(++written, "parent")));
+  });
+  for (int child = 0; child < 10; ++child) {
+    EXPECT_EQ(InChild([&] { return WronglyAnswered(*store_, stream, position); }), "");
+    EXPECT_EQ(InChild([&] {
+                store_.reset();  // As when the child leaves the scope that holds the store.
+                return std::string("left alone");
+              }),
+              "left alone");
+    EXPECT_THAT(InChild([&] { return InChild([&] { return store_->Checkpoint().ToString(); }); }),
+                HasSubstr("fork"));
+  }
+  stop = true;
+  writer.join();
+
+  // Nothing came from the children, nothing of the parent's is missing.
+  const auto whole = [&] {
+    EXPECT_EQ(ReadTable(*store_, "UserGames").size(), static_cast<size_t>(written));
+    EXPECT_EQ(*store_->Get("UserGames", GameKey(1)), Game(1, "before"));
+    EXPECT_EQ(ReadStream(*store_, stream).size(), static_cast<size_t>(written));
+    EXPECT_EQ(store_->ListTables()->size(), 1u);
+  };
+  whole();
+  Reopen();
+  whole();
+}
+
+TEST_P(ProcessTest, AChildCannotOpenAStoreEither) {
+  const std::string other = temp_.path() + "/other";
+  const auto open_both = [&] {
+    const Status same = Store::Open(directory_, options_).status();
+    const Status own = Store::Open(other, options_).status();
+    return same == own ? own.ToString() : same.ToString() + "\n" + own.ToString();
+  };
+  Open();
+  EXPECT_THAT(InChild(open_both), AllOf(StartsWith("failed precondition"), HasSubstr("exec")));
+  Close();
+  EXPECT_THAT(InChild(open_both), AllOf(StartsWith("failed precondition"), HasSubstr("exec")));
+  EXPECT_FALSE(fs::exists(other));
+  Open();
+}
+
+TEST_P(ProcessTest, ClosingKeepsWritesThatNobodyWaitedFor) {
+  constexpr int64_t kWrites = 500;
+  Open();
+  MakeGames(ViewType::kNewImage);
+  const StreamId stream = LatestStream("UserGames");
+  for (int64_t id = 1; id <= kWrites; ++id) {
+    ASSERT_OK(store_->Put("UserGames", Game(id, "x"), {.wait = WaitFor::kNothing}));
+  }
+  Reopen();
+  EXPECT_TRUE(store_->Stats()->clean_close);
+  EXPECT_EQ(ReadTable(*store_, "UserGames").size(), static_cast<size_t>(kWrites));
+  EXPECT_EQ(ReadStream(*store_, stream).size(), static_cast<size_t>(kWrites));
+  // The destructor does the same.
+  ASSERT_OK(store_->Put("UserGames", Game(kWrites + 1, "x"), {.wait = WaitFor::kNothing}));
+  store_.reset();
+  Open();
+  EXPECT_EQ(ReadTable(*store_, "UserGames").size(), static_cast<size_t>(kWrites) + 1);
+}
+
+TEST_P(ProcessTest, ATokenIsOfOneOpening) {
+  Open();
+  MakeGames(std::nullopt);
+  const auto written = store_->Put("UserGames", Game(1, "a"), {.wait = WaitFor::kNothing}).value();
+  ASSERT_OK(store_->Wait(written.token));
+  ASSERT_OK(store_->Wait(written.token));  // As often as one likes.
+  const CommitToken never_given{Lsn{written.token.end.value + (1 << 30)}};
+  EXPECT_EQ(store_->Wait(never_given).code(), StatusCode::kInvalidArgument);
+  ASSERT_OK(store_->Close());
+  EXPECT_EQ(store_->Wait(written.token).code(), StatusCode::kClosed);
+}
+
+// ---- Whose directory it is ----
+
+TEST_P(ProcessTest, WhatAStoreMakesIsItsOwnersAlone) {
+  const mode_t old = ::umask(0);
+  Open();
+  MakeGames(ViewType::kNewAndOldImages);
+  ASSERT_OK(store_->Put("UserGames", Game(1, "a")));
+  ASSERT_OK(store_->Checkpoint());
+  Close();
+  ::umask(old);
+  int files = 0;
+  EXPECT_EQ(fs::status(directory_).permissions(), fs::perms::owner_all);
+  for (const auto& entry : fs::recursive_directory_iterator(directory_)) {
+    const auto due = entry.is_directory() ? fs::perms::owner_all
+                                          : fs::perms::owner_read | fs::perms::owner_write;
+    EXPECT_EQ(entry.status().permissions(), due) << entry.path();
+    ++files;
+  }
+  EXPECT_GT(files, 10);
+}
+
+TEST_P(ProcessTest, ADirectoryThatOthersMayChangeIsRefused) {
+  Open();
+  MakeGames(std::nullopt);
+  Close();
+  const auto refusal = [&](const std::string& directory) {
+    const Status status = Store::Open(directory, options_).status();
+    EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition) << status.ToString();
+    EXPECT_THAT(status.message(), HasSubstr(temp_.path()));
+    return status.message();
+  };
+  const std::string link = temp_.path() + "/link";
+  fs::create_directory_symlink(directory_, link);
+  EXPECT_THAT(refusal(link), HasSubstr("symbolic link"));
+  EXPECT_THAT(refusal(link + "/"), HasSubstr("symbolic link"));
+  for (const fs::perms write : {fs::perms::group_write, fs::perms::others_write}) {
+    fs::permissions(directory_, fs::perms::owner_all | write);
+    EXPECT_THAT(refusal(directory_), HasSubstr("chmod go-w"));
+  }
+  // Others may know that it is there.
+  fs::permissions(directory_, fs::perms::owner_all | fs::perms::others_read);
+  Open();
+  EXPECT_EQ(store_->ListTables()->size(), 1u);
+}
+
+TEST_P(ProcessTest, ADirectoryOfAnotherUserIsRefused) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give a directory away";
+  Open();
+  Close();
+  ASSERT_EQ(::chmod(temp_.path().c_str(), 0755), 0);
+  // A user on root's directory.
+  const std::string user_says = InChild([&]() -> std::string {
+    if (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0) return "cannot become another user";
+    return options_.fs->CheckPrivate(directory_).ToString();
+  });
+  EXPECT_THAT(user_says, HasSubstr("belongs to the user 0 and this process runs as 65534"));
+  // Root on a user's directory: what root made there would lock the user out.
+  ASSERT_EQ(::chown(directory_.c_str(), kNobody, kNobody), 0);
+  const Status root_sees = Store::Open(directory_, options_).status();
+  EXPECT_EQ(root_sees.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(root_sees.message(), HasSubstr("belongs to the user 65534"));
+  ASSERT_EQ(::chown(directory_.c_str(), 0, 0), 0);
+  Open();
+}
+
+}  // namespace
+}  // namespace tailrace::test
