@@ -42,7 +42,8 @@ void Checkpointer::RequestIfFull() {
 }
 
 Status Checkpointer::WaitForRoom() {
-  if (HasRoom()) [[likely]] return Status::Ok();
+  if (HasRoom()) [[likely]]
+    return Status::Ok();
   MutexLock lock(mutex_);
   while (!HasRoom()) {
     TAILRACE_RETURN_IF_ERROR(core_.Writable());

@@ -39,6 +39,15 @@ struct ModelTable {
   std::optional<StreamId> stream;
 };
 
+// A transaction that the store remembers.
+struct ModelToken {
+  std::vector<WriteRequest> writes;
+  WriteOutcome outcome{};
+  std::vector<WriteOutcome> outcomes;
+  SequenceNumber commit;
+  uint64_t age_ms = 0;  // Pending downtime included.
+};
+
 std::string KeyText(const Item& item) {
   return *item.GetString("user") + "/" + item.GetNumber("at")->ToString();
 }
@@ -187,6 +196,149 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
     }
   }
 
+  std::optional<Item> ItemNow(const std::string& table, const Item& item) const {
+    const auto& items = tables_.at(table).items;
+    const auto found = items.find(KeyText(item));
+    return found == items.end() ? std::nullopt : std::optional<Item>(found->second);
+  }
+
+  // A write of a transaction, and what it makes of the item.
+  WriteRequest DrawRequest(const std::string& table, bool allow, std::optional<Item>& new_item) {
+    const Item item = RandomItem();
+    const Item key = KeyOfItem(kScoreKeys, item);
+    const std::optional<Item> now = ItemNow(table, key);
+    const Condition condition = [allow, now](const Item* seen) {
+      EXPECT_EQ(seen == nullptr ? std::nullopt : std::optional<Item>(*seen), now);
+      return allow;
+    };
+    switch (random_.Below(4)) {
+      case 0:
+        new_item = now;
+        return WriteRequest::Check(table, key, condition);
+      case 1:
+        new_item.reset();
+        return WriteRequest::Delete(table, key, condition);
+      case 2:
+        new_item = now ? now : key;
+        new_item->Set("touched", Value::N(random_.Below(2)));
+        return WriteRequest::Update(
+            table, key,
+            [made = *new_item](std::optional<Item>& changing) {
+              changing = made;
+              return Status::Ok();
+            },
+            condition);
+      default:
+        new_item = item;
+        return WriteRequest::Put(table, item, condition);
+    }
+  }
+
+  void Transact() {
+    if (tables_.empty()) return;
+    std::vector<WriteRequest> writes;
+    std::vector<std::optional<Item>> new_items;
+    std::set<std::string> drawn;
+    bool rejected = false;
+    for (uint64_t n = random_.Between(1, 6); n > 0; --n) {
+      const auto table =
+          std::next(tables_.begin(), static_cast<long>(random_.Below(tables_.size())));
+      const bool allow = !random_.OneIn(12);
+      std::optional<Item> new_item;
+      WriteRequest request = DrawRequest(table->first, allow, new_item);
+      if (!drawn.insert(table->first + "/" + KeyText(request.item)).second) continue;
+      request.return_items = ReturnItems::kOld;
+      rejected = rejected || !allow;
+      writes.push_back(std::move(request));
+      new_items.push_back(std::move(new_item));
+    }
+    TransactOptions options;
+    if (random_.OneIn(2)) options.idempotency_token = "token " + std::to_string(random_.Below(6));
+    if (const auto known = FindToken(options.idempotency_token); known != tokens_.end()) {
+      return Repeat(known->first, known->second, writes);
+    }
+    const auto result = store_->Transact(writes, options);
+    ASSERT_OK(result);
+    ASSERT_FALSE(result->repeated);
+    if (rejected) {
+      ASSERT_EQ(result->outcome, WriteOutcome::kRejected);
+      return;
+    }
+    ExpectAll(writes, new_items, *result);
+    if (options.idempotency_token.empty()) return;
+    ModelToken& token = tokens_[options.idempotency_token];
+    const auto stats = store_->Stats();
+    token = {
+        writes, result->outcome, {}, result->commit, stats->age_ms + stats->downtime_pending_ms};
+    for (const WriteResult& item : result->items) token.outcomes.push_back(item.outcome);
+  }
+
+  void ExpectAll(const std::vector<WriteRequest>& writes,
+                 const std::vector<std::optional<Item>>& new_items, const TransactResult& result) {
+    std::vector<std::optional<Item>> old_items;
+    for (const WriteRequest& write : writes) old_items.push_back(ItemNow(write.table, write.item));
+    ASSERT_EQ(result.outcome == WriteOutcome::kApplied, old_items != new_items);
+    uint64_t applied = 0;
+    for (size_t i = 0; i < writes.size(); ++i) {
+      const WriteResult& item = result.items[i];
+      ASSERT_EQ(item.old_item, old_items[i]);
+      if (old_items[i] != new_items[i]) {
+        ASSERT_EQ(item.sequence.value, result.commit.value + applied++);
+      }
+      Expect(tables_.at(writes[i].table), item, KeyOfItem(kScoreKeys, writes[i].item), old_items[i],
+             new_items[i]);
+      if (HasFatalFailure()) return;
+    }
+  }
+
+  std::map<std::string, ModelToken>::iterator FindToken(const std::string& token) {
+    const auto found = tokens_.find(token);
+    if (found == tokens_.end()) return found;
+    const uint64_t age_ms = store_->Stats()->age_ms;
+    const bool expired =
+        age_ms >= found->second.age_ms && age_ms - found->second.age_ms >= kIdempotencyTokenMs;
+    return expired ? tokens_.end() : found;
+  }
+
+  // Under a token that is remembered: the first request again, or another one.
+  void Repeat(const std::string& name, const ModelToken& token,
+              const std::vector<WriteRequest>& other) {
+    const bool tables_stand =
+        std::all_of(token.writes.begin(), token.writes.end(),
+                    [&](const WriteRequest& write) { return tables_.contains(write.table); });
+    if (random_.OneIn(2) || !tables_stand) {
+      std::vector<WriteRequest> different = other;
+      different.push_back(WriteRequest::Delete(
+          tables_.begin()->first, Item{{"user", Value::S("nobody")}, {"at", Value::N(1)}}));
+      ASSERT_EQ(store_->Transact(different, {.idempotency_token = name}).status().code(),
+                StatusCode::kAlreadyExists);
+    } else {
+      const auto again = store_->Transact(token.writes, {.idempotency_token = name});
+      ASSERT_OK(again);
+      ASSERT_TRUE(again->repeated);
+      ASSERT_EQ(again->outcome, token.outcome);
+      ASSERT_EQ(again->commit, token.commit);
+      for (size_t i = 0; i < token.writes.size(); ++i) {
+        ASSERT_EQ(again->items[i].outcome, token.outcomes[i]);
+        ASSERT_EQ(again->items[i].old_item, std::nullopt);
+      }
+    }
+  }
+
+  void VerifyTogether() {
+    std::vector<ItemKey> keys;
+    std::vector<std::optional<Item>> expected;
+    for (const auto& [name, table] : tables_) {
+      for (int i = 0; i < 8; ++i) {
+        keys.push_back({name, RandomKey()});
+        expected.push_back(ItemNow(name, keys.back().key));
+      }
+    }
+    if (keys.empty()) return;
+    ASSERT_EQ(store_->TransactGet(keys).value(), expected);
+    ASSERT_EQ(store_->BatchGet(keys).value(), expected);
+  }
+
   void Toggle() {
     const std::string& name = RandomTable();
     const auto found = tables_.find(name);
@@ -269,6 +421,7 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
       ASSERT_EQ(got->has_value(), expected != table.items.end());
       VerifyQuery(name, table);
     }
+    VerifyTogether();
   }
 
   void VerifyQuery(const std::string& name, const ModelTable& table) {
@@ -353,6 +506,7 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
   const std::vector<std::string> names_{"Alpha", "Beta", "Gamma"};
   std::map<std::string, ModelTable> tables_;
   std::map<StreamId, ModelStream> streams_;
+  std::map<std::string, ModelToken> tokens_;
   std::set<StreamId> expired_;  // Streams that lost records to retention.
   SequenceNumber last_sequence_;
 };
@@ -370,8 +524,10 @@ TEST_P(StoreModelTest, RandomOperationsMatchTheModel) {
   for (int round = 0; round < kRounds; ++round) {
     for (int i = 0; i < kOperationsPerRound; ++i) {
       const uint64_t kind = random_.Below(100);
-      if (kind < 92) {
+      if (kind < 68) {
         Write();
+      } else if (kind < 92) {
+        Transact();
       } else if (kind < 96) {
         Toggle();
       } else if (kind < 98) {
