@@ -106,6 +106,7 @@ void Control::Step() {
 }
 
 void Control::StepClock(uint64_t ms) {
+  const WriterLock fence(world_.clock_fence);
   world_.teller.Tell({.kind = EventKind::kClockStep, .true_ms = world_.TrueMs() + ms});
   world_.clock.Advance(ms);
 }

@@ -20,7 +20,8 @@ std::string Name(const ShardKey& shard) {
 
 bool HeardWrite::MayLeave(const ItemState& state) const {
   if (operation == Operation::kUpdate) return state.write == id;
-  if (operation == Operation::kUpdateUnchanged || operation == Operation::kUpdateFailing) {
+  if (operation == Operation::kUpdateUnchanged || operation == Operation::kUpdateFailing ||
+      operation == Operation::kCheckCountEven) {
     return false;
   }
   return state == ResultOf(operation, {}, id, wanted);
@@ -119,12 +120,12 @@ void History::Hear(const Event& event, const Complaint& complain) {
       queued_[event.thread].clear();
       return;
     case EventKind::kReadBegin:
-      read_floors_[event.thread] = KeyFloor(event.table, event.key);
+      read_floors_[{event.thread, {event.table, event.key}}] = KeyFloor(event.table, event.key);
       return;
     case EventKind::kReadEnd:
       if (event.code == StatusCode::kOk) {
-        observations_.push_back(
-            {event.table, event.key, event.new_state, read_floors_[event.thread]});
+        observations_.push_back({event.table, event.key, event.new_state,
+                                 read_floors_[{event.thread, {event.table, event.key}}]});
       } else if (event.code != StatusCode::kNotFound) {
         complain("a read failed: " + std::string(StatusCodeName(event.code)));
       }
@@ -156,13 +157,18 @@ void History::WriteBegin(const Event& event) {
   write.begun_ms = event.true_ms;
   write.floor = highest_sequence_;
   write.key_floor = KeyFloor(event.table, event.key);
+  write.transaction = event.transaction;
+  write.with_token = event.with_token;
   by_id_[write.id] = writes_.size();
   writes_.push_back(write);
 }
 
-void History::TakeSequence(HeardWrite& write, uint64_t sequence, const Complaint& complain) {
+void History::TakeSequence(HeardWrite& write, const Event& event, const Complaint& complain) {
+  const uint64_t sequence = event.sequence;
   write.changed = true;
   write.sequence = sequence;
+  write.commit = write.transaction != 0 ? event.second : sequence;
+  write.commit_changes = write.transaction != 0 ? event.last : 1;
   if (sequence <= write.floor) {
     complain(Name(write) + " has the sequence number " + std::to_string(sequence) +
              ", and when it began " + std::to_string(write.floor) + " had been given");
@@ -174,7 +180,7 @@ void History::WriteQueued(const Event& event, const Complaint& complain) {
   const size_t index = by_id_.at(event.write);
   HeardWrite& write = writes_[index];
   write.stage = HeardWrite::Stage::kQueued;
-  TakeSequence(write, event.sequence, complain);
+  TakeSequence(write, event, complain);
   write.new_state = ResultOf(write.operation, {}, write.id, write.wanted);
   queued_[event.thread].push_back(index);
 }
@@ -184,15 +190,18 @@ void History::WriteEnd(const Event& event, const Complaint& complain) {
   write.stage = HeardWrite::Stage::kEnded;
   write.ended_ms = event.true_ms;
   write.safe = true;
-  if (event.code != StatusCode::kOk) return JudgeError(write, event, complain);
+  write.failed = event.code != StatusCode::kOk;
+  if (write.failed) return JudgeError(write, event, complain);
+  write.rejected = event.rejected;
   const auto outcome = static_cast<WriteOutcome>(event.outcome);
   if (outcome == WriteOutcome::kApplied) {
-    TakeSequence(write, event.sequence, complain);
+    TakeSequence(write, event, complain);
     uint64_t& floor = key_floors_[{write.table, write.key}];
     floor = std::max(floor, write.sequence);
   } else if (event.sequence != 0) {
     complain(Name(write) + " changed nothing and has a sequence number");
   }
+  write.refused = outcome == WriteOutcome::kRejected;
   write.has_states = event.has_old_image;
   if (!write.has_states) return;
   write.old_state = event.old_state;
@@ -218,7 +227,9 @@ void History::JudgeOutcome(const HeardWrite& write, const Event& event,
                            const Complaint& complain) const {
   const ItemState& old = event.old_state;
   const bool holds = ConditionHolds(write.operation, old);
-  const ItemState made = holds ? ResultOf(write.operation, old, write.id, write.wanted) : old;
+  // In a rejected transaction nothing is made of any item.
+  const bool makes = holds && !event.rejected;
+  const ItemState made = makes ? ResultOf(write.operation, old, write.id, write.wanted) : old;
   const WriteOutcome expected = !holds        ? WriteOutcome::kRejected
                                 : made == old ? WriteOutcome::kUnchanged
                                               : WriteOutcome::kApplied;

@@ -35,7 +35,14 @@ struct HeardWrite {
   bool safe = false;       // Ended, or queued and waited for.
   bool changed = false;    // It has a sequence number.
   uint64_t sequence = 0;
-  bool has_states = false;  // It returned both images.
+  uint64_t commit = 0;          // If changed.
+  uint64_t commit_changes = 0;  // If changed.
+  uint64_t transaction = 0;     // 0: a write for itself.
+  bool with_token = false;      // The transaction has an idempotency token,
+  bool rejected = false;        // it was rejected,
+  bool refused = false;         // by this write's condition.
+  bool failed = false;          // It ended with an error.
+  bool has_states = false;      // It returned both images.
   ItemState old_state;
   ItemState new_state;
 
@@ -161,7 +168,7 @@ class History {
   void WriteQueued(const Event& event, const Complaint& complain);
   void JudgeOutcome(const HeardWrite& write, const Event& event, const Complaint& complain) const;
   void JudgeError(const HeardWrite& write, const Event& event, const Complaint& complain) const;
-  void TakeSequence(HeardWrite& write, uint64_t sequence, const Complaint& complain);
+  void TakeSequence(HeardWrite& write, const Event& event, const Complaint& complain);
   void HearTableChange(const Event& event, const Complaint& complain);
   void HearReader(const Event& event, const Complaint& complain);
   void HearGap(const Event& event, const Complaint& complain);
@@ -171,7 +178,7 @@ class History {
   std::vector<HeardWrite> writes_;
   std::map<uint64_t, size_t> by_id_;
   std::map<uint8_t, std::vector<size_t>> queued_;  // By thread, not waited for yet.
-  std::map<uint8_t, uint64_t> read_floors_;        // By thread that reads.
+  std::map<std::pair<uint8_t, KeyOfTable>, uint64_t> read_floors_;  // By thread that reads.
   std::map<KeyOfTable, uint64_t> key_floors_;
   std::vector<Observation> observations_;
   std::vector<TableChange> table_changes_;

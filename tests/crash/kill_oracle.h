@@ -11,6 +11,10 @@
 //  - what was once seen of a stream never changes; it goes only by expiring, never too early;
 //  - sequence numbers, epochs and ids rise through all lives of the store;
 //  - tables and streams are as the last change that ended left them;
+//  - a transaction is there whole or not at all, together with its token, if it has one and the
+//  time
+//    to remember it is not over; its changes have consecutive sequence numbers, and their records
+//    say so;
 //  - a durable reader goes on behind its last checkpoint.
 #pragma once
 
@@ -79,16 +83,19 @@ struct Proven {
 // What the judging has come across.
 struct KillCounts {
   uint64_t processes = 0;
-  uint64_t judged = 0;         // Processes whose traffic was judged.
-  uint64_t acknowledged = 0;   // Changes that ended well, each found again.
-  uint64_t other_answers = 0;  // Reads, refusals, writes that changed nothing.
-  uint64_t pending = 0;        // Writes under way at a death.
-  uint64_t survived = 0;       // Of these, found in table or stream.
-  uint64_t records = 0;        // New records of streams, each matched with a write.
-  uint64_t expired = 0;        // Records that were seen and then trimmed.
-  uint64_t deliveries = 0;     // Records given to readers.
-  uint64_t resumed = 0;        // Shards that the durable reader resumed at a checkpoint.
-  uint64_t table_changes = 0;  // Tables made and dropped, streams enabled and disabled.
+  uint64_t judged = 0;                // Processes whose traffic was judged.
+  uint64_t acknowledged = 0;          // Changes that ended well, each found again.
+  uint64_t other_answers = 0;         // Reads, refusals, writes that changed nothing.
+  uint64_t pending = 0;               // Writes under way at a death.
+  uint64_t survived = 0;              // Of these, found in table or stream.
+  uint64_t records = 0;               // New records of streams, each matched with a write.
+  uint64_t expired = 0;               // Records that were seen and then trimmed.
+  uint64_t deliveries = 0;            // Records given to readers.
+  uint64_t resumed = 0;               // Shards that the durable reader resumed at a checkpoint.
+  uint64_t transactions = 0;          // That ended and changed something.
+  uint64_t transactions_pending = 0;  // Under way at a death.
+  uint64_t transactions_found = 0;    // Of these, found whole.
+  uint64_t table_changes = 0;         // Tables made and dropped, streams enabled and disabled.
 };
 
 class Oracle {

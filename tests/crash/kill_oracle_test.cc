@@ -93,6 +93,8 @@ Event Record(uint64_t ordinal, uint64_t sequence, uint32_t key, const ItemState&
   event.old_state = old;
   event.new_state = made;
   event.first = 5000 + ordinal;
+  event.second = sequence;
+  event.last = 1;
   return event;
 }
 
@@ -261,6 +263,165 @@ TEST(KillOracleTest, AReaderMayGoOnBehindItsCheckpoint) {
   ReadAndResume(story, {OfReader(EventKind::kAttachment, 1), Delivered(2, 160)});
   EXPECT_EQ(Verdict(story), "");
 }
+
+// A transaction with a token puts key 6 of the streamed table, where nothing was, and key 8 of the
+// plain one, where kBefore had put something. It is under way when the process dies.
+constexpr uint64_t kBefore = 2000;
+constexpr uint64_t kLeft = 2001;
+constexpr uint64_t kRight = 2002;
+
+Event TransactionBegin(uint64_t id, uint32_t table, uint32_t key) {
+  Event event = WriteBegin(id, Operation::kPut, table, key);
+  event.transaction = kLeft;
+  event.with_token = true;
+  return event;
+}
+
+Event TransactionEnd(uint64_t id, uint32_t table, uint32_t key, uint64_t sequence,
+                     const ItemState& old) {
+  Event event = WriteEnd(TransactionBegin(id, table, key), sequence, old, {id, 0, 0});
+  event.second = 210;
+  event.last = 2;
+  return event;
+}
+
+Story WithTransaction() {
+  Story story = RightStory();
+  const Event before = WriteBegin(kBefore, Operation::kPut, kPlain, 8);
+  story[0].push_back(before);
+  story[0].push_back(WriteEnd(before, 190, {}, {kBefore, 0, 0}));
+  story[0].push_back(TransactionBegin(kLeft, kStreamed, 6));
+  story[0].push_back(TransactionBegin(kRight, kPlain, 8));
+  InBoth(story, [](auto& life) { InsertBeforeEnd(life, ItemOf(kPlain, 8, {kBefore, 0, 0})); });
+  return story;
+}
+
+void EndTransaction(Story& story) {
+  story[0].push_back(TransactionEnd(kLeft, kStreamed, 6, 210, {}));
+  story[0].push_back(TransactionEnd(kRight, kPlain, 8, 211, {kBefore, 0, 0}));
+}
+
+void ShowLeft(std::vector<Event>& life) {
+  InsertBeforeEnd(life, ItemOf(kStreamed, 6, {kLeft, 0, 0}));
+  Event record = Record(3, 210, 6, {}, {kLeft, 0, 0});
+  record.last = 2;
+  InsertBeforeEnd(life, record);
+}
+void ShowRight(std::vector<Event>& life) {
+  Find(life, EventKind::kItem, 8).new_state = {kRight, 0, 0};
+}
+void ShowToken(std::vector<Event>& life) {
+  Event token{.kind = EventKind::kToken};
+  token.transaction = kLeft;
+  InsertBeforeEnd(life, token);
+}
+void ShowAll(std::vector<Event>& life) {
+  ShowLeft(life);
+  ShowRight(life);
+  ShowToken(life);
+}
+
+TEST(KillOracleTest, APendingTransactionMayBeAbsentOrThere) {
+  Story story = WithTransaction();
+  EXPECT_EQ(Verdict(story), "");
+  InBoth(story, ShowAll);
+  EXPECT_EQ(Verdict(story), "");
+}
+
+TEST(KillOracleTest, AnEndedTransactionIsThere) {
+  Story story = WithTransaction();
+  EndTransaction(story);
+  InBoth(story, ShowAll);
+  EXPECT_EQ(Verdict(story), "");
+}
+
+TEST(KillOracleTest, ATokenMayExpireInItsTime) {
+  Story story = WithTransaction();
+  EndTransaction(story);
+  InBoth(story, ShowLeft);
+  InBoth(story, ShowRight);
+  for (size_t life : {1, 2}) story[life].back().true_ms = story[life].front().true_ms = 600'001;
+  EXPECT_EQ(Verdict(story), "");
+}
+
+// Breaches are of a story with that transaction.
+Breach OfTransaction(const std::string& name, const std::function<void(Story&)>& commit,
+                     const std::string& noticed) {
+  return {name,
+          [commit](Story& story) {
+            story = WithTransaction();
+            commit(story);
+          },
+          noticed};
+}
+
+const std::vector<Breach> kBreachesOfTransactions = {
+    OfTransaction(
+        "OnlyTheStreamedWriteHappened", [](Story& story) { InBoth(story, ShowLeft); },
+        "write 2001 is there, write 2002 is not"),
+    OfTransaction(
+        "OnlyThePlainWriteHappened", [](Story& story) { InBoth(story, ShowRight); },
+        "write 2002 is there, write 2001 is not"),
+    OfTransaction(
+        "OnlyTheTokenIsThere", [](Story& story) { InBoth(story, ShowToken); },
+        "its token is there, write 2001 is not"),
+    OfTransaction(
+        "TheTokenIsMissing",
+        [](Story& story) {
+          InBoth(story, ShowLeft);
+          InBoth(story, ShowRight);
+        },
+        "write 2001 is there, its token is not"),
+    OfTransaction(
+        "TheTokenOfAnEndedOneIsMissing",
+        [](Story& story) {
+          EndTransaction(story);
+          InBoth(story, ShowLeft);
+          InBoth(story, ShowRight);
+        },
+        "its token is not"),
+    OfTransaction(
+        "ARecordSaysThatItWasAlone",
+        [](Story& story) {
+          EndTransaction(story);
+          InBoth(story, ShowAll);
+          InBoth(story, [](auto& life) { Find(life, EventKind::kRecord, 6).last = 1; });
+        },
+        "says that its commit has 1 changes, and it has 2"),
+    OfTransaction(
+        "SequenceNumbersHaveAHole",
+        [](Story& story) {
+          EndTransaction(story);
+          story[0].back().sequence = 213;
+          InBoth(story, ShowAll);
+        },
+        "has the sequence number 213 in the commit 210"),
+    OfTransaction(
+        "ItIsRejectedForNoReason",
+        [](Story& story) {
+          EndTransaction(story);
+          for (Event* end : {&*std::prev(story[0].end()), &*std::prev(story[0].end(), 2)}) {
+            end->rejected = true;
+            end->outcome = static_cast<uint8_t>(WriteOutcome::kUnchanged);
+            end->sequence = 0;
+            end->new_state = end->old_state;
+          }
+        },
+        "was rejected for no reason"),
+    OfTransaction(
+        "ARejectedOneIsRemembered",
+        [](Story& story) {
+          EndTransaction(story);
+          for (Event* end : {&*std::prev(story[0].end()), &*std::prev(story[0].end(), 2)}) {
+            end->code = StatusCode::kNotFound;
+            end->sequence = 0;
+          }
+          InBoth(story, ShowToken);
+        },
+        "its token is there"),
+};
+INSTANTIATE_TEST_SUITE_P(Transactions, KillOracleBreachTest,
+                         ::testing::ValuesIn(kBreachesOfTransactions), NameOf);
 
 const std::vector<Breach> kBreachesOfWrites = {
     {"AnAcknowledgedWriteIsLost",

@@ -172,6 +172,7 @@ bool ConditionHolds(Operation operation, const ItemState& old) {
       return old.present();
     case Operation::kPutIfCountEven:
     case Operation::kDeleteIfCountEven:
+    case Operation::kCheckCountEven:
       return old.count % 2 == 0;
     default:
       return true;
@@ -192,6 +193,7 @@ ItemState ResultOf(Operation operation, const ItemState& old, uint64_t write,
       return {write, old.count + 1, old.write};
     case Operation::kUpdateUnchanged:
     case Operation::kUpdateFailing:
+    case Operation::kCheckCountEven:
       return old;
     default:
       return {};

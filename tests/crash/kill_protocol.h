@@ -118,13 +118,17 @@ enum class EventKind : uint8_t {
   kStream,   // table, first: table id, stream, view, outcome: enabled, second: retention_ms
   kShard,    // stream, shard, sequence: starting, first, last: hashes, second: ending (or 0),
              // ordinal: trimmed below
-  kRecord,   // stream, shard, ordinal, sequence, table, key, change, states, first: digest
-  kDumpEnd,  // sequence: records below were not told again
+  kRecord,   // stream, shard, ordinal, sequence, table, key, change, states, first: digest,
+             // second: the commit, last: changes of it
+  kToken,    // transaction: it is remembered
+  kDumpEnd,  // sequence: records below were not told again, first: nor tokens of runs below
 
   // Traffic. Everything but the records says at which true time it was written.
   kTrafficBegin,
-  kWriteBegin,        // thread, table, write, operation, key, new_state: what kPutState puts
-  kWriteEnd,          // thread, code; outcome, sequence; if has_old_image: old_state, new_state
+  kWriteBegin,        // thread, table, write, operation, key, new_state: what kPutState puts;
+                      // transaction, with_token
+  kWriteEnd,          // thread, code; outcome, sequence; if has_old_image: old_state, new_state;
+                      // transaction, rejected, second: the commit, last: changes of it
   kWriteQueued,       // thread, sequence: appended, and not waited for
   kWaitEnd,           // thread: all that it has queued is safe
   kReadBegin,         // thread, table, key
@@ -160,6 +164,7 @@ enum class Operation : uint8_t {
   kUpdateFailing,    // The updater fails.
   kDelete,
   kDeleteIfCountEven,
+  kCheckCountEven,  // Leaves the item as it is. Only in transactions.
 
   kCreateTable,
   kDropTable,
@@ -184,8 +189,11 @@ struct Event {
   uint32_t key = 0;
   bool has_old_image = false;
   bool has_new_image = false;
+  bool with_token = false;  // The transaction has an idempotency token.
+  bool rejected = false;    // The transaction was.
   uint64_t true_ms = 0;
   uint64_t write = 0;
+  uint64_t transaction = 0;  // The id of its first write; 0: a write for itself.
   uint64_t sequence = 0;
   uint64_t stream = 0;
   uint64_t shard = 0;

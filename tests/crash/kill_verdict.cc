@@ -57,8 +57,11 @@ void Verdict::ReadDump(const std::vector<Event>& dump) {
     } else if (event.kind == EventKind::kRecord) {
       shard_records_[{event.stream, event.shard}].push_back(&event);
       survivors_end_ = std::max(survivors_end_, event.sequence);
+    } else if (event.kind == EventKind::kToken) {
+      tokens_.insert(event.transaction);
     } else if (event.kind == EventKind::kDumpEnd) {
       dump_from_ = event.sequence;
+      tokens_from_ = event.first;
     }
   }
   now_ms_ = std::max(now_ms_, history_.last_ms());
@@ -69,6 +72,7 @@ Proven Verdict::Pass() {
   JudgeCatalogue();
   JudgeStreams();
   JudgeKeys();
+  JudgeTransactions();
   KeepNewRecords();
   JudgeReaders();
   for (const HeardWrite& write : history_.writes()) {

@@ -88,6 +88,14 @@ class Verdict {
   bool Covered(const Walk& walk, uint64_t above, uint64_t below) const;
   const ProvenShard* ShardShowing(const Walk& walk, uint64_t sequence) const;
 
+  void JudgeTransactions();
+  void JudgeCommits();
+  void JudgeEnded(const std::vector<const HeardWrite*>& writes);
+  bool SurelyHappened(const HeardWrite& write) const;
+  bool SurelyAbsent(const HeardWrite& write) const;
+  bool Remembered(const HeardWrite& write) const;
+  bool Forgotten(const HeardWrite& write) const;
+
   void JudgeReaders();
   void JudgeDelivery(const Delivery& delivery);
 
@@ -105,6 +113,8 @@ class Verdict {
   std::map<std::pair<uint64_t, uint32_t>, std::vector<NewRecord>> new_records_;  // Table id, key.
   std::map<std::pair<uint32_t, uint32_t>, std::vector<const HeardWrite*>> writes_;
   std::map<std::pair<uint32_t, uint32_t>, std::vector<const Observation*>> observations_;
+  std::set<uint64_t> tokens_;           // Transactions that are remembered.
+  uint64_t tokens_from_ = 0;            // Runs of which tokens were told.
   std::set<const HeardWrite*> placed_;  // Under way at the end, and found in table or stream.
   uint64_t now_ms_ = 0;
   uint64_t dump_from_ = 0;

@@ -52,6 +52,9 @@ struct World {
   std::array<SharedMutex, kTableNames> fences;
   std::array<std::atomic<bool>, kTableNames> closed{};
 
+  // Held shared by who needs the clock to stand still, exclusively by who steps it.
+  SharedMutex clock_fence;
+
   // The time that has passed in the life of the store.
   uint64_t TrueMs() const { return plan.true_ms + (clock.BootMs() - plan.boot_ms); }
 
