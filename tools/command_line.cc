@@ -13,6 +13,7 @@
 #include "tools/import_command.h"
 #include "tools/item_commands.h"
 #include "tools/journal_command.h"
+#include "tools/pages_command.h"
 #include "tools/read_command.h"
 #include "tools/scan_commands.h"
 #include "tools/stat_command.h"
@@ -68,6 +69,7 @@ void AddCommands(Registry& registry) {
   AddStatCommand(registry);
   AddVerifyCommand(registry);
   AddDemoCommand(registry);
+  AddPagesCommands(registry);
 }
 
 // The subcommand that the command line named, for "see --help".
