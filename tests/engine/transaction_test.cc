@@ -566,7 +566,7 @@ INSTANTIATE_TEST_SUITE_P(Durabilities, LargeTransactionTest,
 
 TEST_P(LargeTransactionTest, ItemsMayMeasureFourMebibytesTogether) {
   Make();
-  for (const size_t count : {11, 100}) {
+  for (const size_t count : {size_t{11}, size_t{100}}) {
     EXPECT_EQ(store_->Transact(Puts(count, kTransactionItemBytesMax + 1, 'a')).status().code(),
               StatusCode::kInvalidArgument);
     EXPECT_THAT(ReadTable(*store_, "Large"), ::testing::IsEmpty());

@@ -3,6 +3,9 @@
 #include <google/protobuf/unknown_field_set.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <sstream>
+
 #include "shards/frames.pb.h"
 #include "tests/support/expect_ok.h"
 #include "tests/support/random.h"
@@ -109,6 +112,52 @@ void FillToken(frames::Commit& message) {
   message.mutable_token()->set_table(2);
   message.mutable_token()->set_key("12345678");
   message.mutable_token()->set_new_image("t");
+}
+
+std::string Hex(ByteView bytes) {
+  std::string hex;
+  for (const char byte : bytes) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    hex += kDigits[static_cast<unsigned char>(byte) >> 4];
+    hex += kDigits[static_cast<unsigned char>(byte) & 0xf];
+  }
+  return hex;
+}
+
+TEST(CommitTest, TheGoldenTransactionHasTheDocumentedBytes) {
+  std::ifstream file(TAILRACE_SOURCE_DIR "/tests/golden/commit.hex");
+  std::string golden;
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line.substr(0, line.find('#')));
+    for (std::string word; words >> word;) golden += word;
+  }
+  Commit commit;
+  commit.changes.push_back({.table = TableId{1},
+                            .key = ByteView("\x01\x02\x03\x04\x05\x06\x07\x08\x02", 9),
+                            .new_image = "new",
+                            .existed = true,
+                            .old_image = "old",
+                            .stream = StreamId{2}});
+  commit.changes.push_back({.table = TableId{5},
+                            .key = "\x11\x12\x13\x14\x15\x16\x17\x18",
+                            .new_image = std::nullopt,
+                            .existed = true,
+                            .old_image = std::nullopt,
+                            .stream = {},
+                            .actor = Actor::kTimeToLive});
+  commit.wall_ms = 300;
+  commit.age_ms = 5;
+  commit.token = {.table = TableId{7},
+                  .key = "tokenkey",
+                  .new_image = "t",
+                  .existed = false,
+                  .old_image = std::nullopt,
+                  .stream = {}};
+  const std::string payload = EncodeCommit(commit);
+  EXPECT_EQ(Hex(payload), golden);
+  const auto decoded = DecodeCommit(payload);
+  ASSERT_OK(decoded);
+  EXPECT_EQ(Hex(EncodeCommit(*decoded)), golden);
 }
 
 struct BadCommit {
