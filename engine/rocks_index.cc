@@ -182,14 +182,16 @@ Result<std::unique_ptr<ItemIndex>> RocksIndex::Open(wal::FileSystem& fs,
   if (!from.create) {
     names.clear();
     const auto listed = rocksdb::DB::ListColumnFamilies(index->options_, directory, &names);
-    if (!listed.ok()) return FromRocks(listed).WithContext("cannot open the item index in " + directory);
+    if (!listed.ok())
+      return FromRocks(listed).WithContext("cannot open the item index in " + directory);
   }
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
   for (const auto& name : names) descriptors.emplace_back(name, index->options_);
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
   const auto opened = rocksdb::DB::Open(index->options_, directory, descriptors, &handles, &db);
-  if (!opened.ok()) return FromRocks(opened).WithContext("cannot open the item index in " + directory);
+  if (!opened.ok())
+    return FromRocks(opened).WithContext("cannot open the item index in " + directory);
   index->db_.reset(db);
 
   WriterLock lock(index->mutex_);
