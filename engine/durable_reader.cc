@@ -14,6 +14,9 @@ constexpr uint64_t kTimeoutMsMax = 100ull * 366 * 24 * 3600'000;
 
 constexpr char kTable[] = "_tailrace.readers";
 
+// In place of a shard (those have higher numbers): where the whole reader began.
+constexpr ShardId kBeginShard{0};
+
 // Attributes of a checkpoint.
 constexpr char kReader[] = "reader";
 constexpr char kShard[] = "shard";
@@ -62,13 +65,18 @@ Result<std::unique_ptr<DurableReader>> DurableReader::Open(Store& store, const s
   if (name.empty() || name.size() > kNameBytesMax) {
     return InvalidArgument("a reader's name has 1 to " + std::to_string(kNameBytesMax) + " bytes");
   }
-  if (options.start != StartAt::kTrimHorizon && options.start != StartAt::kLatest) {
+  if (options.start != StartAt::kTrimHorizon && options.start != StartAt::kLatest &&
+      options.start != StartAt::kAtTimestamp) {
     return InvalidArgument(
-        "a reader of a whole stream starts at the trim horizon or at the latest");
+        "a reader of a whole stream starts at the trim horizon, at the latest or at a timestamp");
   }
   TAILRACE_RETURN_IF_ERROR(EnsureTable(store));
   std::unique_ptr<DurableReader> reader(new DurableReader(store, name, stream, options));
   TAILRACE_RETURN_IF_ERROR(reader->Load());
+  const bool is_new = reader->cursors_.empty() && !reader->begin_;
+  if (is_new && options.start == StartAt::kLatest) {
+    TAILRACE_RETURN_IF_ERROR(reader->RememberBegin());
+  }
   TAILRACE_RETURN_IF_ERROR(reader->FindShards());
   return reader;
 }
@@ -93,39 +101,98 @@ Status DurableReader::LoadOne(const Item& checkpoint) {
                            std::to_string(stream_.value) +
                            " under another name, or forget the old checkpoints");
   }
+  if (cursor.position.shard == kBeginShard) {
+    begin_ = cursor.position.next;
+    return Status::Ok();
+  }
   const bool* done = checkpoint.GetBool(kDone);
-  cursor.done = done != nullptr && *done;
+  cursor.done = cursor.stored_done = done != nullptr && *done;
+  cursor.stored = true;
   const Item* attachment = checkpoint.GetMap(kAttachment);
   attachments_[cursor.position.shard] = attachment != nullptr ? *attachment : Item{};
   cursors_[cursor.position.shard] = cursor;
   return Status::Ok();
 }
 
-// A child may be read once its parent was read to its end, or is gone.
-bool DurableReader::Ready(const ShardInfo& shard, const StreamInfo& stream) const {
-  if (!shard.parent) return true;
-  const auto parent = cursors_.find(*shard.parent);
-  if (parent != cursors_.end()) return parent->second.done;
-  return std::none_of(stream.shards.begin(), stream.shards.end(),
-                      [&](const ShardInfo& other) { return other.id == *shard.parent; });
+// Everything that fan-out has handed out by now is to be left out, also after a reopening.
+Status DurableReader::RememberBegin() {
+  TAILRACE_ASSIGN_OR_RETURN(const StreamInfo stream, store_.DescribeStream(stream_));
+  TAILRACE_ASSIGN_OR_RETURN(const StoreStats stats, store_.Stats());
+  const Position begin{.store = stats.store_id,
+                       .epoch = stats.epoch,
+                       .stream = stream.id,
+                       .shard = kBeginShard,
+                       .next = SequenceNumber{stats.fanned_out.value}};
+  TAILRACE_RETURN_IF_ERROR(Write(kBeginShard, begin, false, {}));
+  begin_ = begin.next;
+  return Status::Ok();
 }
 
-// Adds cursors for the shards that can be read now.
+// Where to begin in a shard without a checkpoint.
+Result<Position> DurableReader::Begin(const ShardInfo& shard, const StreamInfo& stream) const {
+  if (begin_ && shard.starting < *begin_) {
+    const SequenceNumber last{begin_->value - 1};
+    return store_.SeekShard(stream_, shard.id, StartAt::kAfterSequenceNumber,
+                            std::min(last, shard.ending.value_or(last)));
+  }
+  if (begin_ || options_.start != StartAt::kAtTimestamp) {
+    return store_.SeekShard(stream_, shard.id, StartAt::kTrimHorizon);
+  }
+  // Stamps rise within a shard, but a child's first may be lower than its parent's last. Where the
+  // parent has something to read, all of the child follows it.
+  const auto parent =
+      std::find_if(stream.shards.begin(), stream.shards.end(),
+                   [&](const ShardInfo& other) { return shard.parent == other.id; });
+  if (parent != stream.shards.end() && parent->ending) {
+    TAILRACE_ASSIGN_OR_RETURN(const Position before, Begin(*parent, stream));
+    TAILRACE_ASSIGN_OR_RETURN(const ChangePage page, store_.ReadShard(before, {.records_max = 1}));
+    if (!page.records.empty()) {
+      return store_.SeekShard(stream_, shard.id, StartAt::kTrimHorizon);
+    }
+  }
+  return store_.SeekShard(stream_, shard.id, StartAt::kAtTimestamp, {}, options_.wall_ms);
+}
+
+// Whether the shard's parent has still to be read to its end.
+bool DurableReader::Waits(const Cursor& cursor) const {
+  if (!cursor.parent) return false;
+  const auto parent = cursors_.find(*cursor.parent);
+  return parent != cursors_.end() && !parent->second.done;
+}
+
+// Adds cursors for the shards that can be read now: those whose parents were read to their end or
+// are gone.
 Status DurableReader::FindShards() {
   TAILRACE_ASSIGN_OR_RETURN(const StreamInfo stream, store_.DescribeStream(stream_));
+  look_again_ = false;
+  listed_.clear();
+  // Checkpoints of shards whose descendants have one may have been removed.
+  std::set<ShardId> read;
+  for (auto shard = stream.shards.rbegin(); shard != stream.shards.rend(); ++shard) {
+    listed_.insert(shard->id);
+    const auto known = cursors_.find(shard->id);
+    if (known != cursors_.end()) known->second.parent = shard->parent;
+    if (known != cursors_.end() ? known->second.done : read.contains(shard->id)) {
+      read.insert(shard->id);
+    }
+    if (shard->parent && (known != cursors_.end() || read.contains(shard->id))) {
+      read.insert(*shard->parent);
+    }
+  }
   bool all_done = !stream.enabled;
   for (const ShardInfo& shard : stream.shards) {
-    if (!cursors_.contains(shard.id) && Ready(shard, stream)) {
-      // Records of a child follow its parent's, so beginning anywhere but at its first would lose
-      // some.
-      const bool from_first = shard.parent && cursors_.contains(*shard.parent);
-      const StartAt start = from_first ? StartAt::kTrimHorizon : options_.start;
-      TAILRACE_ASSIGN_OR_RETURN(const Position position,
-                                store_.SeekShard(stream_, shard.id, start));
-      cursors_[shard.id] = {position, false, false};
+    const auto known = cursors_.find(shard.id);
+    if (known != cursors_.end() ? known->second.done : read.contains(shard.id)) continue;
+    all_done = false;
+    if (known != cursors_.end()) continue;
+    if (shard.parent && listed_.contains(*shard.parent) && !read.contains(*shard.parent)) continue;
+    const auto position = Begin(shard, stream);
+    if (position.status().code() == StatusCode::kNotFound) {
+      look_again_ = true;  // It expired just now.
+      continue;
     }
-    const auto cursor = cursors_.find(shard.id);
-    all_done = all_done && cursor != cursors_.end() && cursor->second.done;
+    TAILRACE_RETURN_IF_ERROR(position.status());
+    cursors_[shard.id] = {.position = *position, .parent = shard.parent};
   }
   finished_ = all_done;
   return Status::Ok();
@@ -137,7 +204,7 @@ Result<std::optional<DurableReader::Batch>> DurableReader::Expired(ShardId shard
   const Gap gap{.kind = Gap::Kind::kTrimmed,
                 .first = cursor.position.next,
                 .last = SequenceNumber{stats.fanned_out.value}};
-  cursor.done = true;
+  cursor.done = look_again_ = true;
   last_read_ = shard;
   return std::optional<Batch>(
       Batch{.shard = shard, .gap = gap, .records = {}, .end_of_shard = true});
@@ -147,7 +214,7 @@ Result<std::optional<DurableReader::Batch>> DurableReader::Expired(ShardId shard
 Result<std::optional<DurableReader::Batch>> DurableReader::ReadSome() {
   std::vector<ShardId> order;
   for (const auto& [shard, cursor] : cursors_) {
-    if (!cursor.done) order.push_back(shard);
+    if (!cursor.done && !Waits(cursor)) order.push_back(shard);
   }
   std::rotate(order.begin(), std::upper_bound(order.begin(), order.end(), last_read_), order.end());
   for (const ShardId shard : order) {
@@ -157,8 +224,8 @@ Result<std::optional<DurableReader::Batch>> DurableReader::ReadSome() {
     TAILRACE_RETURN_IF_ERROR(read.status());
     ChangePage& page = *read;
     cursor.position = page.next;
-    cursor.caught_up = page.caught_up;
     cursor.done = page.end_of_shard;
+    if (cursor.done) look_again_ = true;
     if (page.records.empty() && !page.gap && !page.end_of_shard) continue;
     last_read_ = shard;
     return std::optional<Batch>(Batch{shard, page.gap, std::move(page.records), page.end_of_shard});
@@ -170,13 +237,14 @@ Result<std::optional<DurableReader::Batch>> DurableReader::Next(uint64_t timeout
   const auto deadline = std::chrono::steady_clock::now() +
                         std::chrono::milliseconds(std::min(timeout_ms, kTimeoutMsMax));
   while (true) {
+    if (look_again_) TAILRACE_RETURN_IF_ERROR(FindShards());
     TAILRACE_ASSIGN_OR_RETURN(auto batch, ReadSome());
     if (batch) return batch;
     TAILRACE_RETURN_IF_ERROR(FindShards());
     if (finished_) return std::optional<Batch>();
     std::vector<Position> waiting;
     for (const auto& [shard, cursor] : cursors_) {
-      if (!cursor.done) waiting.push_back(cursor.position);
+      if (!cursor.done && !Waits(cursor)) waiting.push_back(cursor.position);
     }
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         deadline - std::chrono::steady_clock::now());
@@ -193,17 +261,58 @@ Status DurableReader::Checkpoint(ShardId shard, const Item& attachment) {
     return InvalidArgument("reader '" + name_ + "' does not read shard " +
                            std::to_string(shard.value));
   }
-  const Position& position = found->second.position;
+  TAILRACE_RETURN_IF_ERROR(Keep(shard, attachment));
+  // Its ancestors were read before it.
+  for (auto at = found; at->second.parent;) {
+    at = cursors_.find(*at->second.parent);
+    if (at == cursors_.end() || !at->second.done) break;
+    if (!at->second.stored_done) {
+      TAILRACE_RETURN_IF_ERROR(Keep(at->first, attachments_[at->first]));
+    }
+  }
+  return RemoveFinished();
+}
+
+Status DurableReader::Keep(ShardId shard, const Item& attachment) {
+  Cursor& cursor = cursors_.at(shard);
+  TAILRACE_RETURN_IF_ERROR(Write(shard, cursor.position, cursor.done, attachment));
+  cursor.stored = true;
+  cursor.stored_done = cursor.done;
+  attachments_[shard] = attachment;
+  return Status::Ok();
+}
+
+Status DurableReader::Write(ShardId shard, const Position& next, bool done,
+                            const Item& attachment) {
   Item item{{kReader, Value::S(name_)},
             {kShard, Value::N(shard.value)},
-            {kStore, Value::N(position.store.value)},
-            {kEpoch, Value::N(position.epoch.value)},
-            {kStream, Value::N(position.stream.value)},
-            {kNext, Value::N(position.next.value)},
-            {kDone, Value::Bool(found->second.done)}};
+            {kStore, Value::N(next.store.value)},
+            {kEpoch, Value::N(next.epoch.value)},
+            {kStream, Value::N(next.stream.value)},
+            {kNext, Value::N(next.next.value)},
+            {kDone, Value::Bool(done)}};
   if (!attachment.empty()) item.Set(kAttachment, Value::M(attachment));
-  TAILRACE_RETURN_IF_ERROR(store_.Put(kTable, item).status());
-  attachments_[shard] = attachment;
+  return store_.Put(kTable, item).status();
+}
+
+// Removes the checkpoints that nothing needs: the shard was read to its end, and a child's
+// checkpoint shows it, or the shard is no longer listed.
+Status DurableReader::RemoveFinished() {
+  std::set<ShardId> needless;
+  for (const auto& [shard, cursor] : cursors_) {
+    if (cursor.stored && cursor.parent) needless.insert(*cursor.parent);
+    if (!listed_.contains(shard)) needless.insert(shard);
+  }
+  for (const ShardId shard : needless) {
+    const auto found = cursors_.find(shard);
+    if (found == cursors_.end() || !found->second.stored_done) continue;
+    const auto attachment = attachments_.find(shard);
+    if (attachment != attachments_.end() && !attachment->second.empty()) continue;
+    const Item key{{kReader, Value::S(name_)}, {kShard, Value::N(shard.value)}};
+    TAILRACE_RETURN_IF_ERROR(store_.Delete(kTable, key).status());
+    attachments_.erase(shard);
+    cursors_.erase(found);
+  }
   return Status::Ok();
 }
 

@@ -1,7 +1,8 @@
 // A reader of a whole stream that remembers how far it got.
 //
-// It hands out the records of all shards in batches, each shard's in order, parents before their
-// children. A checkpoint stores a shard's position as an item in the store itself, together with
+// It hands out the records of all shards in batches, each shard's in order, a parent's to its end
+// before any of its children: so every item's changes come in order, however often shards are split
+// meanwhile. A checkpoint stores a shard's position as an item in the store itself, together with
 // anything the caller wants to keep with it (a running total, say) in one atomic write. Opened
 // again under the same name, also after a crash, it goes on behind the last checkpoint: records
 // since then are handed out again.
@@ -17,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,9 +27,11 @@
 namespace tailrace {
 
 struct DurableReaderOptions {
-  // Where to begin in shards without a checkpoint: kTrimHorizon or kLatest. Children of a shard
-  // that was read to its end always begin at their first record.
+  // Where a new name begins: kTrimHorizon; kLatest, with what is written after it was first opened,
+  // which is remembered; or kAtTimestamp, with the first record of each lineage that is stamped
+  // wall_ms or later (to be given at each opening). Shards that are made later are read whole.
   StartAt start = StartAt::kTrimHorizon;
+  uint64_t wall_ms = 0;
   PageLimits limits = {};
 };
 
@@ -56,8 +60,10 @@ class DurableReader {
   Result<std::optional<Batch>> Next(uint64_t timeout_ms);
 
   // Stores the position behind the last batch of this shard, with `attachment`, in one durable
-  // write. kInvalidArgument: a shard this reader does not know, or an attachment too large for an
-  // item.
+  // write. It stands for the shard's ancestors too, which were read before it: their checkpoints
+  // are then removed, and those of shards that have expired once they were read; but one with an
+  // attachment stays, until the caller stores one without. kInvalidArgument: a shard this reader
+  // does not know, or an attachment too large for an item.
   Status Checkpoint(ShardId shard, const Item& attachment = {});
 
   // What was attached to the last checkpoint of each shard that has one, finished ones included;
@@ -73,8 +79,10 @@ class DurableReader {
  private:
   struct Cursor {
     Position position;
-    bool done = false;       // Read to its end.
-    bool caught_up = false;  // As of the last look.
+    bool done = false;              // Read to its end.
+    bool stored = false;            // There is a checkpoint …
+    bool stored_done = false;       // … which says so.
+    std::optional<ShardId> parent;  // Once its stream was looked at.
   };
 
   DurableReader(Store& store, std::string name, StreamId stream, DurableReaderOptions options)
@@ -82,8 +90,13 @@ class DurableReader {
 
   Status Load();
   Status LoadOne(const Item& checkpoint);
+  Status RememberBegin();
   Status FindShards();
-  bool Ready(const ShardInfo& shard, const StreamInfo& stream) const;
+  Result<Position> Begin(const ShardInfo& shard, const StreamInfo& stream) const;
+  bool Waits(const Cursor& cursor) const;
+  Status Keep(ShardId shard, const Item& attachment);
+  Status Write(ShardId shard, const Position& next, bool done, const Item& attachment);
+  Status RemoveFinished();
   Result<std::optional<Batch>> Expired(ShardId shard, Cursor& cursor);
   Result<std::optional<Batch>> ReadSome();
 
@@ -92,8 +105,11 @@ class DurableReader {
   const StreamId stream_;
   const DurableReaderOptions options_;
   std::map<ShardId, Cursor> cursors_;
+  std::set<ShardId> listed_;             // The stream's shards when it was last looked at.
+  std::optional<SequenceNumber> begin_;  // kLatest: what was there already lies below.
   std::map<ShardId, Item> attachments_;
-  ShardId last_read_;  // Shards take turns.
+  ShardId last_read_;        // Shards take turns.
+  bool look_again_ = false;  // A shard has ended: its children can be read.
   bool finished_ = false;
 };
 

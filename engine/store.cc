@@ -122,9 +122,9 @@ class StoreImpl final : public Store, public engine::SystemTables {
   Result<std::vector<StreamInfo>> ListStreams(const std::optional<std::string>& table) override;
   Result<StreamInfo> DescribeStream(StreamId stream) override;
   Result<Position> SeekShard(StreamId stream, ShardId shard, StartAt start,
-                             SequenceNumber number) override {
+                             SequenceNumber number, uint64_t wall_ms) override {
     TAILRACE_RETURN_IF_ERROR(Open());
-    return core_->shards->Seek(stream, shard, start, number);
+    return core_->shards->Seek(stream, shard, start, number, wall_ms);
   }
   Result<std::vector<ShardInfo>> SplitShard(StreamId stream, ShardId shard) override;
   Result<ShardInfo> MergeShards(StreamId stream, ShardId one, ShardId other) override;

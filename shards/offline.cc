@@ -80,10 +80,9 @@ void ApplyEnd(const frames::ShardEnd& end, std::vector<SegmentPath>& segments) {
   });
 }
 
-// Leaves out segments wholly below the trim point: those before one whose first record comes right
-// after a trimmed one.
-Status ApplyTrim(wal::FileSystem& fs, SequenceNumber trimmed_below,
-                 std::vector<SegmentPath>& segments) {
+// Leaves out segments wholly before `from`: those before one whose header shows it, by the record
+// before its first one and by the stamp of its first.
+Status ApplyFrom(wal::FileSystem& fs, const OfflineFrom& from, std::vector<SegmentPath>& segments) {
   std::string block(wal::kSegmentHeaderBytes, '\0');
   while (segments.size() > 1) {
     TAILRACE_ASSIGN_OR_RETURN(const auto file, fs.Open(segments[1].path, wal::OpenMode::kRead));
@@ -91,7 +90,7 @@ Status ApplyTrim(wal::FileSystem& fs, SequenceNumber trimmed_below,
     wal::SegmentHeader header;
     if (wal::DecodeSegmentHeader(ByteView(block).substr(0, got), header) !=
             wal::SegmentHeaderState::kValid ||
-        header.previous >= trimmed_below.value) {
+        (header.previous >= from.sequence.value && header.wall_ms >= from.wall_ms)) {
       break;
     }
     segments.erase(segments.begin());
@@ -170,13 +169,13 @@ Result<std::vector<OfflineShard>> ListShards(wal::FileSystem& fs, const std::str
 
 Result<OfflineReport> VerifyShard(wal::FileSystem& fs, const std::string& shard_path,
                                   const std::optional<frames::ShardEnd>& end,
-                                  const OfflineVisitor& visitor, SequenceNumber trimmed_below) {
+                                  const OfflineVisitor& visitor, const OfflineFrom& from) {
   OfflineReport report;
   OfflineSegmentReader reader(visitor, report);
   TAILRACE_ASSIGN_OR_RETURN(std::vector<SegmentPath> segments, ListSegments(fs, shard_path));
   TAILRACE_ASSIGN_OR_RETURN(OfflineLog log, ReadLogIdentity(fs, shard_path, reader));
   if (end) ApplyEnd(*end, segments);
-  TAILRACE_RETURN_IF_ERROR(ApplyTrim(fs, trimmed_below, segments));
+  TAILRACE_RETURN_IF_ERROR(ApplyFrom(fs, from, segments));
   for (size_t i = 0; i < segments.size() && !report.stopped; ++i) {
     TAILRACE_ASSIGN_OR_RETURN(Segment segment, LoadSegment(fs, segments[i]));
     LoadIndex(fs, shard_path, segment);

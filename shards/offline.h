@@ -91,15 +91,22 @@ struct OfflineReport {
   bool stopped = false;  // on_record ended it.
 };
 
+// What a reading may leave out: segments whose records all have lower numbers, or are all stamped
+// earlier (a shard's stamps never fall).
+struct OfflineFrom {
+  SequenceNumber sequence = {};
+  uint64_t wall_ms = 0;
+};
+
 // Reads a shard's directory: all segments in order, index files and header. With `end`, as a
 // checkpoint recorded it, the log must hold every record up to there, and what lies beyond is left
-// out: the journal makes it again. Segments wholly below `trimmed_below`, the trim point in that
-// checkpoint, are left out too: a crash may bring some of them back. Without the two, a store that
-// was not closed may show what recovery settles as damage. Errors: kNotFound (no such directory),
-// kIoError, kUnsupported (a newer version).
+// out: the journal makes it again. Segments wholly before `from` are left out too; with the trim
+// point of that checkpoint in it, those that a crash has brought back. Without `end` and trim
+// point, a store that was not closed may show what recovery settles as damage. Errors: kNotFound
+// (no such directory), kIoError, kUnsupported (a newer version).
 Result<OfflineReport> VerifyShard(wal::FileSystem& fs, const std::string& shard_path,
                                   const std::optional<frames::ShardEnd>& end,
-                                  const OfflineVisitor& visitor, SequenceNumber trimmed_below = {});
+                                  const OfflineVisitor& visitor, const OfflineFrom& from = {});
 
 // Reads single segment files, in the order of their names, each on its own: what lies between one
 // and the next is not missed, and the end of any may be unfinished. Errors as above, and

@@ -170,7 +170,7 @@ bool OfflineSegmentReader::Deliver(const Segment& segment, uint64_t offset, cons
   ++report_.records;
   if (!report_.first) report_.first = found.record.sequence;
   report_.last = found.record.sequence;
-  places_.push_back({found.record.sequence, offset, found.record.age_ms});
+  places_.push_back({found.record.sequence, offset, found.record.age_ms, found.record.wall_ms});
   return visitor_.on_record(
       {.record = found.record, .file = segment.path, .offset = offset, .bytes = found.bytes});
 }

@@ -148,7 +148,7 @@ Result<SparseIndex> BuildIndex(std::shared_ptr<const wal::File> file, const std:
     if (!more) break;
     const uint64_t offset = scanner.record_offset();
     if (IsIndexed(previous_offset, offset, interval_bytes)) {
-      index.entries.push_back({record.sequence, offset, record.age_ms});
+      index.entries.push_back({record.sequence, offset, record.age_ms, record.wall_ms});
     }
     previous_offset = offset;
     index.last_age_ms = record.age_ms;

@@ -194,7 +194,7 @@ Status ShardLog::Append(RecordView record, Epoch epoch) {
     TAILRACE_RETURN_IF_ERROR(Roll(record, epoch));
   }
   if (IsIndexed(record_offset_, offset_, options_.index_interval_bytes)) {
-    new_entries_.push_back({record.sequence, offset_, record.age_ms});
+    new_entries_.push_back({record.sequence, offset_, record.age_ms, record.wall_ms});
   }
   const uint64_t chain =
       AppendRecordFrame(buffer_, record, tip_.chain, active_seed_, active_header_.epoch);

@@ -90,6 +90,11 @@ class ShardLog {
   // reports it. kNotFound once the shard is gone; kCorruption; kIoError.
   Result<Page> Read(SequenceNumber next, const PageLimits& limits) const;
 
+  // The number of the first record that is stamped `wall_ms` or later and not trimmed; with none, a
+  // number above the last record's. Reads one stretch between two index entries, not the log.
+  // Errors as Read.
+  Result<SequenceNumber> SeekTime(uint64_t wall_ms) const;
+
   // Whether Read(next) would show something now. kNotFound once the shard is gone, kClosed after
   // Close.
   Result<bool> Ready(SequenceNumber next) const;
@@ -194,6 +199,8 @@ class ShardLog {
   void LeaveHint(const Hint& hint) const;
   SegmentPointer SegmentFor(SequenceNumber next) const;
   SegmentPointer SegmentAfter(SequenceNumber base) const;
+  Result<std::optional<SequenceNumber>> FirstSince(uint64_t wall_ms) const;
+  Result<std::optional<SequenceNumber>> FirstSince(const SegmentView& view, uint64_t wall_ms) const;
   Result<SegmentView> View(const SegmentPointer& segment) const;
   Result<std::shared_ptr<const SparseIndex>> IndexOf(const SegmentView& view) const;
   Result<std::optional<IndexEntry>> Lookup(const SegmentView& view, SequenceNumber next) const;

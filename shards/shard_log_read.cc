@@ -9,6 +9,8 @@ namespace {
 
 constexpr size_t kHintsMax = 64;  // About as many readers of one shard as go on without a search.
 
+std::shared_ptr<const SparseIndex> NoIndex() { return nullptr; }
+
 }  // namespace
 
 ShardLog::Bounds ShardLog::bounds() const {
@@ -44,6 +46,75 @@ Result<Page> ShardLog::Read(SequenceNumber next, const PageLimits& limits) const
     page.caught_up = collected.ok() && page.next.next > bounds.last.sequence;
     page.end_of_shard = page.caught_up && bounds.ending.has_value();
     return page;
+  }
+}
+
+Result<SequenceNumber> ShardLog::SeekTime(uint64_t wall_ms) const {
+  while (true) {
+    Bounds bounds;
+    {
+      MutexLock lock(mutex_);
+      if (gone_) return NotFound(path_ + ": the shard has expired and was removed");
+      bounds = bounds_;
+    }
+    const auto found = FirstSince(wall_ms);
+    if (found.ok()) {
+      const SequenceNumber behind_last{bounds.last.sequence.value + 1};
+      return std::max(found->value_or(behind_last), bounds.trimmed_below);
+    }
+    // A file may be gone because its records were trimmed meanwhile.
+    MutexLock lock(mutex_);
+    if (!gone_ && bounds_.trimmed_below == bounds.trimmed_below) return found.status();
+  }
+}
+
+// The first record stamped `wall_ms` or later, trimmed ones included. Stamps never fall in a shard.
+Result<std::optional<SequenceNumber>> ShardLog::FirstSince(uint64_t wall_ms) const {
+  std::vector<SegmentPointer> segments;
+  {
+    MutexLock lock(mutex_);
+    segments = segments_;
+  }
+  // The segments that begin before the moment; a header is stamped as its first record is.
+  size_t before = 0;
+  for (size_t end = segments.size(); before < end;) {
+    const size_t middle = before + (end - before) / 2;
+    TAILRACE_ASSIGN_OR_RETURN(const SegmentView view, View(segments[middle]));
+    if (view.header.wall_ms < wall_ms) {
+      before = middle + 1;
+    } else {
+      end = middle;
+    }
+  }
+  if (before > 0) {
+    TAILRACE_ASSIGN_OR_RETURN(const SegmentView view, View(segments[before - 1]));
+    TAILRACE_ASSIGN_OR_RETURN(const auto found, FirstSince(view, wall_ms));
+    if (found) return found;
+  }
+  if (before == segments.size()) return std::optional<SequenceNumber>();
+  return std::optional<SequenceNumber>(segments[before]->base);
+}
+
+Result<std::optional<SequenceNumber>> ShardLog::FirstSince(const SegmentView& view,
+                                                           uint64_t wall_ms) const {
+  auto index = IndexOf(view);
+  // Without an index the records are read from the first one on, up to the damage.
+  if (index.status().code() == StatusCode::kCorruption) index = NoIndex();
+  TAILRACE_RETURN_IF_ERROR(index.status());
+  uint64_t offset = wal::kSegmentHeaderBytes;
+  {
+    MutexLock lock(mutex_);
+    const IndexEntry* entry = FindEntryBeforeTime(view.segment->tail, wall_ms);
+    if (entry == nullptr && *index) entry = FindEntryBeforeTime((*index)->entries, wall_ms);
+    if (entry != nullptr) offset = entry->offset;
+  }
+  SegmentScanner scanner(view.file, view.segment->path, view.header, offset, view.end_offset,
+                         std::nullopt);
+  RecordView record;
+  while (true) {
+    TAILRACE_ASSIGN_OR_RETURN(const bool more, scanner.Next(record));
+    if (!more) return std::optional<SequenceNumber>();
+    if (record.wall_ms >= wall_ms) return std::optional<SequenceNumber>(record.sequence);
   }
 }
 
@@ -201,7 +272,7 @@ Result<std::shared_ptr<const SparseIndex>> ShardLog::IndexOf(const SegmentView& 
     if (view.segment->index) return view.segment->index;
     indexed_end = view.segment->indexed_end != 0 ? view.segment->indexed_end : view.end_offset;
   }
-  if (indexed_end <= wal::kSegmentHeaderBytes) return std::shared_ptr<const SparseIndex>();
+  if (indexed_end <= wal::kSegmentHeaderBytes) return NoIndex();
   TAILRACE_ASSIGN_OR_RETURN(const auto index, LoadIndex(view, indexed_end));
   MutexLock lock(mutex_);
   // Unless the segment was closed meanwhile and has a longer one.

@@ -46,6 +46,7 @@ enum class StartAt {
   kLatest,               // After the newest record.
   kAtSequenceNumber,     // The first record at or above the number.
   kAfterSequenceNumber,  // The first record above the number.
+  kAtTimestamp,          // The first record stamped at or after a moment; without one, the next.
 };
 
 struct Gap {

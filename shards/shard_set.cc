@@ -563,7 +563,7 @@ std::optional<Gap> ShardSet::State::Loss(const Position& position) const {
 }
 
 Result<Position> ShardSet::Seek(StreamId stream, ShardId shard, StartAt start,
-                                SequenceNumber number) const {
+                                SequenceNumber number, uint64_t wall_ms) const {
   const State& s = *state_;
   TAILRACE_ASSIGN_OR_RETURN(const LogPointer log, s.Find(ShardKey{stream, shard}));
   const ShardLog::Bounds bounds = log->bounds();
@@ -571,6 +571,10 @@ Result<Position> ShardSet::Seek(StreamId stream, ShardId shard, StartAt start,
   if (start == StartAt::kLatest) {
     const SequenceNumber behind_last{bounds.last.sequence.value + 1};
     return s.At(*log, std::max(behind_last, bounds.trimmed_below));
+  }
+  if (start == StartAt::kAtTimestamp) {
+    TAILRACE_ASSIGN_OR_RETURN(const SequenceNumber next, log->SeekTime(wall_ms));
+    return s.At(*log, next);
   }
   for (const wal::EpochStart& jump : s.jumps) {
     if (number.value < jump.old_end.value || number.value >= jump.new_start.value) continue;

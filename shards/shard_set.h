@@ -75,9 +75,10 @@ class ShardSet {
 
   // A position in a shard. kAt/kAfter need `number` within the shard's range: kInvalidArgument
   // otherwise; below the trim point it is still a position, and reading it reports the gap.
-  // kNotFound: no such stream or shard (a stream or shard that was trimmed away says so).
-  Result<Position> Seek(StreamId stream, ShardId shard, StartAt start,
-                        SequenceNumber number = {}) const;
+  // kAtTimestamp needs `wall_ms`, and reads a little of the log. kNotFound: no such stream or shard
+  // (a stream or shard that was trimmed away says so).
+  Result<Position> Seek(StreamId stream, ShardId shard, StartAt start, SequenceNumber number = {},
+                        uint64_t wall_ms = 0) const;
 
   // The next page from `position` on, up to the published end. Errors: kNotFound (shard unknown or
   // gone), kInvalidArgument (a position of another store), kCorruption (file and offset), kIoError.

@@ -9,7 +9,7 @@
 namespace tailrace::shards {
 namespace {
 
-// Little-endian u64 fields; entries of three u64 follow the header, one XXH3 of all before ends the
+// Little-endian u64 fields; entries of four u64 follow the header, one XXH3 of all before ends the
 // file.
 constexpr uint64_t kIndexMagic = 0x31584449'4c495254;  // "TRILIDX1" in file order.
 constexpr uint64_t kMagicAt = 0;
@@ -23,7 +23,7 @@ constexpr uint64_t kLastChainAt = 56;
 constexpr uint64_t kLastAgeAt = 64;
 constexpr uint64_t kEntriesAt = 72;
 constexpr uint64_t kHeaderBytes = 80;
-constexpr uint64_t kEntryBytes = 24;
+constexpr uint64_t kEntryBytes = 32;
 constexpr uint64_t kHashBytes = 8;
 
 void Append64(std::string& target, uint64_t value) {
@@ -38,7 +38,10 @@ bool EntriesRise(const SparseIndex& index) {
   for (size_t i = 1; i < index.entries.size(); ++i) {
     const IndexEntry& a = index.entries[i - 1];
     const IndexEntry& b = index.entries[i];
-    if (a.sequence >= b.sequence || a.offset >= b.offset || a.age_ms > b.age_ms) return false;
+    if (a.sequence >= b.sequence || a.offset >= b.offset || a.age_ms > b.age_ms ||
+        a.wall_ms > b.wall_ms) {
+      return false;
+    }
   }
   return index.entries.empty() || (index.entries.back().offset < index.end_offset &&
                                    index.entries.back().sequence <= index.last.sequence);
@@ -57,6 +60,13 @@ const IndexEntry* FindEntryByAge(const std::vector<IndexEntry>& entries, uint64_
   const auto after = std::upper_bound(
       entries.begin(), entries.end(), age_ms,
       [](uint64_t wanted, const IndexEntry& entry) { return wanted < entry.age_ms; });
+  return after == entries.begin() ? nullptr : &*(after - 1);
+}
+
+const IndexEntry* FindEntryBeforeTime(const std::vector<IndexEntry>& entries, uint64_t wall_ms) {
+  const auto after =
+      std::partition_point(entries.begin(), entries.end(),
+                           [&](const IndexEntry& entry) { return entry.wall_ms < wall_ms; });
   return after == entries.begin() ? nullptr : &*(after - 1);
 }
 
@@ -79,6 +89,7 @@ std::string EncodeIndexFile(const IndexIdentity& identity, const SparseIndex& in
     Append64(bytes, entry.sequence.value);
     Append64(bytes, entry.offset);
     Append64(bytes, entry.age_ms);
+    Append64(bytes, entry.wall_ms);
   }
   Append64(bytes, Hash64(bytes));
   return bytes;
@@ -109,7 +120,8 @@ std::optional<SparseIndex> DecodeIndexFile(ByteView bytes, const IndexIdentity& 
     const uint64_t at = kHeaderBytes + i * kEntryBytes;
     index.entries.push_back(IndexEntry{.sequence = SequenceNumber{Load64(bytes, at)},
                                        .offset = Load64(bytes, at + 8),
-                                       .age_ms = Load64(bytes, at + 16)});
+                                       .age_ms = Load64(bytes, at + 16),
+                                       .wall_ms = Load64(bytes, at + 24)});
   }
   if (!EntriesRise(index)) return std::nullopt;
   return index;

@@ -20,6 +20,7 @@ struct IndexEntry {
   SequenceNumber sequence;
   uint64_t offset = 0;
   uint64_t age_ms = 0;
+  uint64_t wall_ms = 0;
 
   friend bool operator==(const IndexEntry&, const IndexEntry&) = default;
 };
@@ -47,6 +48,9 @@ const IndexEntry* FindEntry(const std::vector<IndexEntry>& entries, SequenceNumb
 
 // The last entry whose record is at most `age_ms` old in store age, or null.
 const IndexEntry* FindEntryByAge(const std::vector<IndexEntry>& entries, uint64_t age_ms);
+
+// The last entry whose record is stamped before `wall_ms`, or null.
+const IndexEntry* FindEntryBeforeTime(const std::vector<IndexEntry>& entries, uint64_t wall_ms);
 
 // "00000000000000004096.idx".
 std::string IndexFileName(SequenceNumber base);

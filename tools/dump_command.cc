@@ -122,11 +122,13 @@ class KeyFilter {
 
 class Dumper {
  public:
-  Dumper(Context& context, const DumpArguments& arguments)
-      : context_(context), left_(arguments.limit == 0 ? UINT64_MAX : arguments.limit) {}
+  Dumper(Context& context, const DumpArguments& arguments, const Bounds& bounds)
+      : context_(context),
+        left_(arguments.limit == 0 ? UINT64_MAX : arguments.limit),
+        from_{SequenceNumber{bounds.first_position.value_or(0)}, bounds.first_ms.value_or(0)} {}
 
   Status Dump(const std::vector<LogSource>& sources, const MergedLogs::Filter& filter) {
-    MergedLogs logs(wal::FileSystem::Posix(), sources, filter);
+    MergedLogs logs(wal::FileSystem::Posix(), sources, filter, from_);
     while (left_ > 0 && !context_.out.broken() && !Interrupted()) {
       TAILRACE_ASSIGN_OR_RETURN(const auto event, logs.Next());
       if (!event) break;
@@ -175,6 +177,7 @@ class Dumper {
 
   Context& context_;
   uint64_t left_;
+  const shards::OfflineFrom from_;
   uint64_t damages_ = 0;
 };
 
@@ -194,7 +197,7 @@ Result<ExitCode> Dump(Context& context, const DumpArguments& arguments) {
     return MergedLogs::Choice::kTake;
   };
   WatchInterrupts();
-  Dumper dumper(context, arguments);
+  Dumper dumper(context, arguments, bounds);
   if (sources.size() <= kMergedLogsMax) {
     TAILRACE_RETURN_IF_ERROR(dumper.Dump(sources, filter));
   } else {

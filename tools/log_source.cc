@@ -131,9 +131,10 @@ Result<ChangeRecord> ReadRecord(const LogSource& source, const shards::Record& r
 }
 
 Result<shards::OfflineReport> ReadSource(wal::FileSystem& fs, const LogSource& source,
-                                         const shards::OfflineVisitor& visitor) {
+                                         const shards::OfflineVisitor& visitor,
+                                         const shards::OfflineFrom& from) {
   if (source.is_segment) return shards::VerifySegments(fs, {source.path}, visitor);
-  return shards::VerifyShard(fs, source.path, std::nullopt, visitor);
+  return shards::VerifyShard(fs, source.path, std::nullopt, visitor, from);
 }
 
 std::string DamageText(const shards::Damage& damage) {

@@ -39,9 +39,11 @@ Result<std::vector<LogSource>> SourcesAt(wal::FileSystem& fs, const std::string&
 // kCorruption: an image or the key cannot be read.
 Result<ChangeRecord> ReadRecord(const LogSource& source, const shards::Record& record);
 
-// Reads the source as VerifyShard or VerifySegments does.
+// Reads the source as VerifyShard or VerifySegments does; a shard without the segments wholly
+// before `from`.
 Result<shards::OfflineReport> ReadSource(wal::FileSystem& fs, const LogSource& source,
-                                         const shards::OfflineVisitor& visitor);
+                                         const shards::OfflineVisitor& visitor,
+                                         const shards::OfflineFrom& from);
 
 // "FILE: offset 4096: damaged record: ... (between 1000… and 1000…, 3 records missing)"
 std::string DamageText(const shards::Damage& damage);

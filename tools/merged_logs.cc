@@ -9,8 +9,9 @@ namespace tailrace::tools {
 // Reads one source on a thread and hands its events over in batches.
 class MergedLogs::Reader {
  public:
-  Reader(wal::FileSystem& fs, const LogSource& source, const Filter& filter)
-      : source_(source), thread_([this, &fs, filter] { Run(fs, filter); }) {}
+  Reader(wal::FileSystem& fs, const LogSource& source, const Filter& filter,
+         const shards::OfflineFrom& from)
+      : source_(source), thread_([this, &fs, filter, from] { Run(fs, filter, from); }) {}
 
   ~Reader() {
     {
@@ -46,7 +47,7 @@ class MergedLogs::Reader {
   static constexpr size_t kBatchBytesMax = 1 << 20;
   static constexpr size_t kBatchesMax = 2;
 
-  void Run(wal::FileSystem& fs, const Filter& filter) {
+  void Run(wal::FileSystem& fs, const Filter& filter, const shards::OfflineFrom& from) {
     std::vector<LogEvent> batch;
     size_t bytes = 0;
     bool wanted = true;
@@ -73,7 +74,7 @@ class MergedLogs::Reader {
       return wanted;
     };
     visitor.on_damage = [&](const shards::Damage& damage) { add({&source_, damage}, 0); };
-    const auto report = ReadSource(fs, source_, visitor);
+    const auto report = ReadSource(fs, source_, visitor, from);
     flush();
     MutexLock lock(mutex_);
     result_ = report.status();
@@ -105,9 +106,10 @@ class MergedLogs::Reader {
   std::thread thread_;  // Last: it uses the others.
 };
 
-MergedLogs::MergedLogs(wal::FileSystem& fs, const std::vector<LogSource>& sources, Filter filter) {
+MergedLogs::MergedLogs(wal::FileSystem& fs, const std::vector<LogSource>& sources, Filter filter,
+                       const shards::OfflineFrom& from) {
   for (const LogSource& source : sources) {
-    readers_.push_back(std::make_unique<Reader>(fs, source, filter));
+    readers_.push_back(std::make_unique<Reader>(fs, source, filter, from));
   }
 }
 

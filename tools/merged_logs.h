@@ -29,7 +29,9 @@ class MergedLogs {
   enum class Choice { kTake, kSkip, kEnd };
   using Filter = std::function<Choice(const LogSource&, const shards::RecordView&)>;
 
-  MergedLogs(wal::FileSystem& fs, const std::vector<LogSource>& sources, Filter filter);
+  // Shards are read without the segments wholly before `from`.
+  MergedLogs(wal::FileSystem& fs, const std::vector<LogSource>& sources, Filter filter,
+             const shards::OfflineFrom& from);
   MergedLogs(const MergedLogs&) = delete;
   MergedLogs& operator=(const MergedLogs&) = delete;
   ~MergedLogs();  // Stops the threads.

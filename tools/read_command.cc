@@ -49,17 +49,6 @@ Result<uint64_t> PrintBatch(Context& context, DurableReader& reader,
   return batch.records.size();
 }
 
-// Keeps the place where a reader stands in each shard before it has read anything, so that "latest"
-// stays the moment of the first run.
-Status KeepStart(DurableReader& reader, const StreamInfo& stream) {
-  for (const ShardInfo& shard : stream.shards) {
-    const Status kept = reader.Checkpoint(shard.id);
-    // A child is unknown until its parent was read to its end.
-    if (!kept.ok() && kept.code() != StatusCode::kInvalidArgument) return kept;
-  }
-  return Status::Ok();
-}
-
 // Prints pages of at most `page_records` until fewer than that may still be printed, or there are
 // no more; says whether there may be.
 Result<bool> PrintPages(Context& context, Store& store, const StreamInfo& stream,
@@ -70,7 +59,6 @@ Result<bool> PrintPages(Context& context, Store& store, const StreamInfo& stream
   options.limits.records_max = page_records;
   TAILRACE_ASSIGN_OR_RETURN(const auto reader,
                             DurableReader::Open(store, arguments.name, stream.id, options));
-  if (options.start == StartAt::kLatest) TAILRACE_RETURN_IF_ERROR(KeepStart(*reader, stream));
   while (left >= page_records && !Interrupted() && !context.out.broken()) {
     TAILRACE_ASSIGN_OR_RETURN(const auto batch, reader->Next(0));
     if (!batch) return false;

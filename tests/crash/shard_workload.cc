@@ -150,6 +150,12 @@ class Run {
       case 'S':
         Split();
         return "";
+      case 'O':
+        Rotate();
+        return "";
+      case 'J':
+        Merge();
+        return "";
       case 'D':
         Disable();
         return "";
@@ -202,6 +208,27 @@ class Run {
     const ShardId parent = journal_.OpenShardOf(kFirstStream, 0);
     journal_.Split(kFirstStream, parent, ShardId{next_shard_});
     next_shard_ += 2;
+  }
+
+  void Rotate() {
+    if (next_shard_ > 12) return;
+    journal_.Rotate(kFirstStream, journal_.OpenShardOf(kFirstStream, UINT64_MAX),
+                    ShardId{next_shard_++});
+  }
+
+  // The two lowest neighbours, when neither holds a record.
+  void Merge() {
+    const ShardId left = journal_.OpenShardOf(kFirstStream, 0);
+    const uint64_t last = journal_.model().at(left).range.last;
+    if (last == UINT64_MAX || next_shard_ > 12) return;
+    const ShardId right = journal_.OpenShardOf(kFirstStream, last + 1);
+    for (const ShardId id : {left, right}) {
+      const ModelShard& shard = journal_.model().at(id);
+      const bool empty =
+          shard.records.empty() || shard.records.back().sequence < shard.trimmed_below;
+      if (!empty) return;
+    }
+    journal_.Merge(kFirstStream, left, right, ShardId{next_shard_++});
   }
 
   void Disable() {
@@ -338,7 +365,7 @@ std::string VerifyOffline(wal::FileSystem& fs, const ShardTruth& truth) {
     const StreamId stream{end.stream()};
     const ShardId shard{end.shard()};
     const auto report = VerifyShard(fs, ShardPath(kSimStreams, stream, shard), end, visitor,
-                                    catalogue->FindShard(stream, shard)->trimmed_below);
+                                    {catalogue->FindShard(stream, shard)->trimmed_below});
     if (!report.ok()) return "offline: " + report.status().ToString();
     if (!problem.empty()) return "offline: " + problem;
     if (end.segment_base() != 0 && ordinal != end.ordinal()) {

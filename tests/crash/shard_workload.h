@@ -3,7 +3,8 @@
 // and the states a power cut may leave; see tier_a_shards.cc.
 //
 // A script is a list of words: A<n> a commit with an image of n bytes; M a commit of five changes
-// over all streams; S split a shard; D disable a stream, or enable a new one where it was disabled;
+// over all streams; S split a shard; O rotate it; J merge two empty
+// ones; D disable a stream, or enable a new one where it was disabled;
 // T trim each shard up to its middle; Z trim everything; G an hour passes; P publish; K a
 // checkpoint; R kill the process and open again; X cut the power, losing what is pending, and open
 // again.

@@ -193,8 +193,8 @@ class TierA {
 
 // Every combination of three words behind each beginning.
 std::vector<ShardScript> CoreScripts() {
-  const std::vector<std::string> words = {"A40", "A600", "M", "S", "D", "T",
-                                          "Z",   "G",    "P", "K", "X"};
+  const std::vector<std::string> words = {"A40", "A600", "M", "S", "O", "J", "D",
+                                          "T",   "Z",    "G", "P", "K", "X"};
   const std::vector<std::vector<std::string>> beginnings = {
       {},
       {"A300", "A300", "K", "A300", "M"},
@@ -227,7 +227,9 @@ ShardScript RandomScript(uint64_t seed) {
     }
     const char word = draw < 42   ? 'M'
                       : draw < 45 ? 'S'
-                      : draw < 50 ? 'D'
+                      : draw < 47 ? 'O'
+                      : draw < 49 ? 'J'
+                      : draw < 52 ? 'D'
                       : draw < 56 ? 'T'
                       : draw < 59 ? 'Z'
                       : draw < 63 ? 'G'

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "engine/store.h"
+#include "tests/engine/lineage_check.h"
 #include "tests/engine/store_fixture.h"
 #include "tests/support/random.h"
 #include "tests/support/seed.h"
@@ -66,6 +67,10 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
     options.journal_bytes_max = 1 << 20;
     options.shard_segment_bytes_max = 8 << 10 << random_.Below(3);
     options.shards_per_stream = static_cast<uint32_t>(random_.Between(1, 5));
+    options.shards_per_stream_max = 9;
+    options.shard_split_records_per_second = random_.Below(3);
+    options.shard_split_window_ms = 30'000;
+    options.shard_rotation_ms = random_.OneIn(2) ? 0 : 6 * 3600'000;
     options.block_cache_bytes = 1 << 20;
     auto store = Store::Open(kDirectory, options);
     ASSERT_OK(store);
@@ -368,6 +373,28 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
     }
   }
 
+  // Splits a shard, or merges two where that is allowed: nothing that the model would see.
+  void ChangeShards() {
+    if (streams_.empty()) return;
+    const auto stream =
+        std::next(streams_.begin(), static_cast<long>(random_.Below(streams_.size())));
+    const auto info = store_->DescribeStream(stream->first);
+    if (info.status().code() == StatusCode::kNotFound) return;  // Expired.
+    ASSERT_OK(info);
+    const size_t at = random_.Below(info->shards.size());
+    const ShardId shard = info->shards[at].id;
+    Status changed;
+    if (random_.OneIn(2)) {
+      changed = store_->SplitShard(stream->first, shard).status();
+    } else {
+      const ShardId other = info->shards[random_.Below(info->shards.size())].id;
+      changed = store_->MergeShards(stream->first, shard, other).status();
+    }
+    ASSERT_TRUE(changed.ok() || changed.code() == StatusCode::kFailedPrecondition ||
+                changed.code() == StatusCode::kInvalidArgument)
+        << changed.ToString();
+  }
+
   ViewType RandomView() { return static_cast<ViewType>(random_.Between(1, 4)); }
 
   void Enabled(ModelTable& table, StreamId stream, ViewType view) {
@@ -462,6 +489,10 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
       }
       ASSERT_EQ(infos.at(id).enabled, stream.enabled);
       std::vector<ChangeRecord> found = ReadStream(*store_, id);
+      const LineageCheck lineage(infos.at(id));
+      lineage.CheckShards();
+      lineage.CheckOrder(found);
+      if (HasFailure()) return;
       std::sort(found.begin(), found.end(),
                 [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
       ASSERT_EQ(found.size(), stream.records.size()) << "stream " << id.value;
@@ -526,8 +557,10 @@ TEST_P(StoreModelTest, RandomOperationsMatchTheModel) {
       const uint64_t kind = random_.Below(100);
       if (kind < 68) {
         Write();
-      } else if (kind < 92) {
+      } else if (kind < 91) {
         Transact();
+      } else if (kind < 93) {
+        ChangeShards();
       } else if (kind < 96) {
         Toggle();
       } else if (kind < 98) {

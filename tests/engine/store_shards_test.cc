@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <map>
+#include <set>
 #include <thread>
 
 #include "engine/durable_reader.h"
+#include "tests/engine/lineage_check.h"
 #include "tests/engine/store_fixture.h"
 #include "tests/support/random.h"
 #include "tests/support/seed.h"
@@ -338,70 +340,188 @@ TEST_P(StoreShardsTest, AMergeNamesTheParentWhoseAncestorHasRecords) {
   EXPECT_EQ(merged->parent, upper->at(0).id);
 }
 
-// ---------------------------------------------------------------------- order along the lineage
+// ------------------------------------------------------------------------------- durable readers
 
-// Writers count up the same few items while shards are split, rotated and merged all the time.
-class Lineages {
- public:
-  Lineages(Store& store, StreamId stream) {
-    const auto info = store.DescribeStream(stream);
-    EXPECT_OK(info);
-    if (!info.ok()) return;
-    for (const ShardInfo& shard : info->shards) shards_[shard.id] = shard;
+class DurableLineageTest : public StoreShardsTest {
+ protected:
+  std::unique_ptr<DurableReader> OpenReader(StreamId stream, DurableReaderOptions options = {}) {
+    auto reader = DurableReader::Open(*store_, "reader", stream, options);
+    EXPECT_OK(reader);
+    return reader.ok() ? std::move(*reader) : nullptr;
   }
-
-  // Each shard begins right behind its parent, within its parent's hashes, and the open ones take
-  // every hash once.
-  void CheckShards() const {
-    std::map<uint64_t, uint64_t> open;
-    for (const auto& [id, shard] : shards_) {
-      if (!shard.ending) open[shard.hash_first] = shard.hash_last;
-      if (!shard.parent) continue;
-      const ShardInfo& parent = shards_.at(*shard.parent);
-      ASSERT_TRUE(parent.ending.has_value()) << "an open parent is never listed with its child";
-      EXPECT_EQ(parent.ending->value + 1, shard.starting.value);
+  // What the reader gets until it is caught up, in its order: the shard of each record.
+  std::vector<std::pair<ShardId, std::string>> ReadOn(DurableReader& reader,
+                                                      const std::set<ShardId>& kept = {}) {
+    EXPECT_OK(store_->WaitFannedOut({store_->Stats()->safe}));
+    std::vector<std::pair<ShardId, std::string>> records;
+    while (true) {
+      const auto batch = reader.Next(0);
+      EXPECT_OK(batch);
+      if (!batch.ok() || !*batch) return records;
+      EXPECT_FALSE((*batch)->gap.has_value());
+      for (const ChangeRecord& record : (*batch)->records) {
+        records.emplace_back(record.shard, *record.new_image->GetString("user_id"));
+      }
+      if (kept.contains((*batch)->shard)) {
+        EXPECT_OK(reader.Checkpoint((*batch)->shard));
+      }
     }
-    uint64_t next = 0;
-    for (const auto& [first, last] : open) {
-      EXPECT_EQ(first, next);
-      next = last + 1;
-    }
-    EXPECT_EQ(next, 0u) << "the last one ends with the highest hash";
   }
-
-  bool Descends(ShardId shard, ShardId ancestor) const {
-    for (std::optional<ShardId> at = shard; at; at = shards_.at(*at).parent) {
-      if (*at == ancestor) return true;
-    }
-    return false;
+  std::vector<std::string> Users(const std::vector<std::pair<ShardId, std::string>>& records) {
+    std::vector<std::string> users;
+    for (const auto& [shard, user] : records) users.push_back(user);
+    return users;
   }
-
-  // Each key's records: counts from 1 up without a hole, each old image the new one before, and
-  // from shard to shard only downwards.
-  void CheckRecords(const std::vector<ChangeRecord>& records,
-                    const std::map<int64_t, int64_t>& counts) const {
-    std::map<int64_t, const ChangeRecord*> last;
-    std::map<int64_t, int64_t> found;
-    for (const ChangeRecord& record : records) {
-      const int64_t key = *record.keys.GetNumber("game_id")->ToInt64();
-      const int64_t count = *record.new_image->GetNumber("count")->ToInt64();
-      EXPECT_EQ(count, ++found[key]) << "game " << key;
-      const ChangeRecord* before = std::exchange(last[key], &record);
-      EXPECT_EQ(record.old_image, before ? before->new_image : std::nullopt);
-      if (before == nullptr) continue;
-      EXPECT_LT(before->sequence, record.sequence);
-      EXPECT_TRUE(Descends(record.shard, before->shard));
-      if (::testing::Test::HasFailure()) return;
+  // The shards with a checkpoint.
+  std::set<uint64_t> Kept() {
+    std::set<uint64_t> shards;
+    for (const Item& item : ReadTable(*store_, "_tailrace.readers")) {
+      shards.insert(static_cast<uint64_t>(*item.GetNumber("shard")->ToInt64()));
     }
-    EXPECT_EQ(found, counts);
+    return shards;
   }
-
-  size_t shards() const { return shards_.size(); }
-
- private:
-  std::map<ShardId, ShardInfo> shards_;
+  ShardId SplitFirst(StreamId stream) {
+    const ShardId shard = OpenShards(stream).at(0).id;
+    EXPECT_OK(store_->SplitShard(stream, shard));
+    return shard;
+  }
+  std::set<ShardId> All(StreamId stream) {
+    std::set<ShardId> all;
+    for (const ShardInfo& shard : Shards(stream)) all.insert(shard.id);
+    return all;
+  }
 };
 
+INSTANTIATE_TEST_SUITE_P(Durabilities, DurableLineageTest,
+                         ::testing::Values(Durability::kSync, Durability::kBuffered),
+                         DurabilityName);
+
+TEST_P(DurableLineageTest, ParentsComeFirstAndTheirCheckpointsGo) {
+  Open();
+  const StreamId stream = MakeStream();
+  const ShardId root = OpenShards(stream).at(0).id;
+  for (const char* user : {"a", "b", "c"}) {
+    Put(1, 10, user);
+    SplitFirst(stream);
+  }
+  Put(1, 10, "d");
+  auto reader = OpenReader(stream);
+  const auto records = ReadOn(*reader);
+  ASSERT_EQ(records.size(), 40u);
+  const auto infos = Shards(stream);
+  std::set<ShardId> seen;
+  for (const auto& [shard, user] : records) {
+    seen.insert(shard);
+    for (const ShardInfo& info : infos) {
+      if (info.parent != shard) continue;
+      EXPECT_FALSE(seen.contains(info.id)) << "a child came before its parent's end";
+    }
+  }
+  // Nothing was kept, so all comes again; now the root's checkpoint is kept only.
+  Reopen();
+  reader = OpenReader(stream);
+  EXPECT_EQ(ReadOn(*reader, {root}).size(), 40u);
+  EXPECT_THAT(Kept(), ElementsAre(root.value));
+  Reopen();
+  reader = OpenReader(stream);
+  EXPECT_EQ(ReadOn(*reader, All(stream)).size(), 30u);
+  std::set<uint64_t> open;
+  for (const ShardInfo& info : OpenShards(stream)) open.insert(info.id.value);
+  for (const uint64_t shard : Kept()) EXPECT_TRUE(open.contains(shard)) << "shard " << shard;
+  Reopen();
+  reader = OpenReader(stream);
+  EXPECT_THAT(ReadOn(*reader), ::testing::IsEmpty()) << "what was read does not come again";
+  Put(1, 10, "e");
+  EXPECT_EQ(ReadOn(*reader, All(stream)).size(), 10u);
+  SplitFirst(stream);
+  Put(1, 10, "f");
+  Reopen();
+  reader = OpenReader(stream);
+  EXPECT_EQ(ReadOn(*reader, All(stream)).size(), 10u);
+}
+
+TEST_P(DurableLineageTest, AttachmentsOfEndedShardsStayUntilTakenBack) {
+  Open();
+  const StreamId stream = MakeStream();
+  Put(1, 10, "a");
+  auto reader = OpenReader(stream);
+  const Item attachment{{"total", Value::N(10)}};
+  const ShardId parent = OpenShards(stream).at(0).id;
+  SplitFirst(stream);
+  Put(1, 10, "b");
+  ASSERT_OK(store_->WaitFannedOut({store_->Stats()->safe}));
+  while (true) {
+    const auto batch = reader->Next(0);
+    ASSERT_OK(batch);
+    if (!*batch) break;
+    ASSERT_OK(reader->Checkpoint((*batch)->shard, attachment));
+  }
+  EXPECT_EQ(Kept().size(), 3u);
+  Reopen();
+  reader = OpenReader(stream);
+  EXPECT_EQ(reader->attachments().at(parent), attachment);
+  ASSERT_OK(reader->Checkpoint(parent, {}));
+  EXPECT_EQ(Kept().size(), 2u);
+  EXPECT_FALSE(Kept().contains(parent.value));
+  EXPECT_THAT(ReadOn(*reader), ::testing::IsEmpty());
+}
+
+TEST_P(DurableLineageTest, LatestIsTheMomentOfTheFirstOpening) {
+  Open();
+  const StreamId stream = MakeStream();
+  Put(1, 10, "old");
+  SplitFirst(stream);
+  Put(1, 10, "old");
+  const DurableReaderOptions latest{.start = StartAt::kLatest};
+  auto reader = OpenReader(stream, latest);
+  Put(1, 10, "new");
+  SplitFirst(stream);
+  Put(1, 10, "newer");
+  Reopen();  // No checkpoint was stored.
+  reader = OpenReader(stream, latest);
+  const auto records = ReadOn(*reader);
+  EXPECT_EQ(records.size(), 20u);
+  EXPECT_THAT(Users(records), ::testing::Not(::testing::Contains("old")));
+}
+
+TEST_P(DurableLineageTest, AMomentBeginsEveryLineage) {
+  Open();
+  const StreamId stream = MakeStream();
+  Put(1, 10, "old");
+  SplitFirst(stream);
+  clock_.Advance(1000);
+  Put(1, 10, "old");
+  clock_.Advance(1000);
+  const uint64_t moment = clock_.WallMs();
+  Put(1, 10, "new");
+  SplitFirst(stream);
+  // The clock falls back, so the children's records are stamped before the moment; what follows
+  // records that are to be read is to be read.
+  clock_.JumpWall(-1500);
+  Put(1, 10, "late");
+  auto reader = OpenReader(stream, {.start = StartAt::kAtTimestamp, .wall_ms = moment});
+  const auto records = ReadOn(*reader);
+  EXPECT_EQ(records.size(), 20u);
+  EXPECT_THAT(Users(records), ::testing::Not(::testing::Contains("old")));
+}
+
+// ---------------------------------------------------------------------- order along the lineage
+
+// Each key's records: counts from 1 up without a hole, each old image the new one before.
+void CheckCounts(const std::vector<ChangeRecord>& records,
+                 const std::map<int64_t, int64_t>& counts) {
+  std::map<int64_t, const ChangeRecord*> last;
+  std::map<int64_t, int64_t> found;
+  for (const ChangeRecord& record : records) {
+    const int64_t key = *record.keys.GetNumber("game_id")->ToInt64();
+    ASSERT_EQ(*record.new_image->GetNumber("count")->ToInt64(), ++found[key]) << "game " << key;
+    const ChangeRecord* before = std::exchange(last[key], &record);
+    ASSERT_EQ(record.old_image, before ? before->new_image : std::nullopt);
+  }
+  EXPECT_EQ(found, counts);
+}
+
+// Writers count up the same few items while shards are split, rotated and merged all the time.
 class LineageTest : public StoreShardsTest {
  protected:
   static constexpr int kWriters = 4;
@@ -505,14 +625,18 @@ TEST_P(LineageTest, EachItemsChangesKeepTheirOrderAlongTheLineage) {
     counts[*item.GetNumber("game_id")->ToInt64()] = *item.GetNumber("count")->ToInt64();
   }
   const auto check = [&] {
-    const Lineages lineages(*store_, stream);
-    EXPECT_GT(lineages.shards(), 20u);
-    lineages.CheckShards();
-    std::vector<ChangeRecord> records = ReadStream(*store_, stream);
+    const auto info = store_->DescribeStream(stream);
+    ASSERT_OK(info);
+    const LineageCheck lineage(*info);
+    EXPECT_GT(lineage.shards(), 20u);
+    lineage.CheckShards();
+    const std::vector<ChangeRecord> records = ReadStream(*store_, stream);
     EXPECT_EQ(records.size(), static_cast<size_t>(kWriters * kWritesPerWriter));
     // Shards are listed by id, and ids rise with creation: parents come before their children.
-    lineages.CheckRecords(records, counts);
-    lineages.CheckRecords(followed, counts);
+    for (const auto& read : {records, followed}) {
+      lineage.CheckOrder(read);
+      CheckCounts(read, counts);
+    }
   };
   check();
   if (HasFailure()) return;

@@ -151,6 +151,93 @@ TEST(ShardLogTest, CutAndFoldAgainGivesIdenticalFiles) {
   }
 }
 
+// What AT_TIMESTAMP must find in a shard.
+SequenceNumber FirstSince(const ModelShard& shard, uint64_t wall_ms) {
+  for (const Record& record : shard.records) {
+    if (record.wall_ms >= wall_ms && record.sequence >= shard.trimmed_below) return record.sequence;
+  }
+  const SequenceNumber behind_last{shard.records.empty() ? 1
+                                                         : shard.records.back().sequence.value + 1};
+  return std::max(behind_last, shard.trimmed_below);
+}
+
+// Every moment around every stamp, while a log grows, is trimmed and sealed; the wall clock jumps
+// both ways and stands still.
+TEST(ShardLogTest, EveryMomentLeadsToTheFirstRecordSince) {
+  Random random(tailrace::test::TestSeed());
+  TestJournal journal;
+  journal.EnableStream(kStream, TableId{1}, ViewType::kNewAndOldImages, 2, kShard);
+  SimFs fs;
+  auto set = OpenSet(fs, journal);
+  size_t applied = 0;
+  for (int round = 0; round < 30; ++round) {
+    for (uint64_t commits = round > 28 ? 0 : random.Below(15); commits > 0; --commits) {
+      journal.Commit({RandomChange(random, kStream, 20, 150)});
+      if (random.OneIn(3)) journal.PassTime(random.Below(3000));
+      if (random.OneIn(10)) journal.SetWallMs(kStartWallMs + random.Below(200'000));
+    }
+    if (round == 28) journal.DisableStream(kStream);
+    if (random.OneIn(4)) {
+      frames::Trim trim;
+      for (const auto& [id, shard] : journal.model()) {
+        if (shard.records.empty()) continue;
+        frames::ShardTrim& entry = *trim.add_trims();
+        entry.set_stream(kStream.value);
+        entry.set_shard(id.value);
+        entry.set_below(shard.records[random.Below(shard.records.size())].sequence.value);
+      }
+      journal.Trim(trim);
+    }
+    for (; applied < journal.frames().size(); ++applied) {
+      ASSERT_OK(set->Apply(journal.frames()[applied].View()));
+    }
+    ASSERT_OK(set->Publish(journal.end()));
+    for (const auto& [id, shard] : journal.model()) {
+      std::vector<uint64_t> moments{0, UINT64_MAX};
+      for (const Record& record : shard.records) {
+        for (const int64_t off : {-1, 0, 1}) {
+          moments.push_back(record.wall_ms + static_cast<uint64_t>(off));
+        }
+      }
+      for (const uint64_t moment : moments) {
+        const auto position = set->Seek(kStream, id, StartAt::kAtTimestamp, {}, moment);
+        ASSERT_OK(position);
+        ASSERT_EQ(position->next, FirstSince(shard, moment)) << "moment " << moment;
+      }
+    }
+  }
+}
+
+TEST(ShardLogTest, AMomentIsFoundWithoutReadingTheLog) {
+  TestJournal journal;
+  journal.EnableStream(kStream, TableId{1}, ViewType::kNewImage, 1, kShard);
+  for (int i = 0; i < 4000; ++i) {
+    journal.Commit({{.stream = kStream,
+                     .key = KeyOf(1),
+                     .new_image = std::string(900, 'x'),
+                     .old_image = std::nullopt}});
+    journal.PassTime(10);
+  }
+  SimFs fs;
+  auto set = ShardSet::Open(fs, "/streams", kStore, journal.epoch(), {}, {},
+                            {.segment_bytes_max = 1 << 20, .index_interval_bytes = 4096});
+  ASSERT_OK(set);
+  ASSERT_OK(FoldFrom(journal, Lsn{0}, **set));
+  ASSERT_EQ(PathsEndingWith(fs, ".seg").size(), 4u);
+  const auto& records = journal.model().at(kShard).records;
+  // Once for each segment its index is read, and checked from its last entry on.
+  for (size_t i = 500; i < records.size(); i += 1000) {
+    ASSERT_OK((*set)->Seek(kStream, kShard, StartAt::kAtTimestamp, {}, records[i].wall_ms));
+  }
+  for (size_t i = 0; i < records.size(); i += 37) {
+    const uint64_t reads = fs.calls(SimCall::kRead);
+    const auto found = (*set)->Seek(kStream, kShard, StartAt::kAtTimestamp, {}, records[i].wall_ms);
+    ASSERT_OK(found);
+    ASSERT_EQ(found->next, records[i].sequence);
+    ASSERT_LE(fs.calls(SimCall::kRead) - reads, 2u);
+  }
+}
+
 // The index file of a closed segment, its rebuilding by a scan, and none at all: every number leads
 // to the same record.
 TEST(ShardLogTest, IndexFilesAndScansFindTheSame) {
@@ -213,6 +300,9 @@ TEST(ShardLogTest, IndexFilesAndScansFindTheSame) {
         const auto page = opened->Read(*at, {.records_max = 1});
         ASSERT_OK(page);
         ASSERT_EQ(CompareRecords(page->records.at(0), records[i]), "");
+        const auto since = opened->Seek(kStream, id, StartAt::kAtTimestamp, {}, records[i].wall_ms);
+        ASSERT_OK(since);
+        ASSERT_EQ(since->next, FirstSince(journal.model().at(id), records[i].wall_ms));
       }
     }
   }
