@@ -46,6 +46,12 @@ StoreOptions MakeOptions(World& world, std::atomic<uint32_t>& pauses) {
   options.shard_segment_bytes_max = plan.shard_segment_bytes_max;
   options.shard_segment_age_ms_max = plan.shard_segment_age_ms_max;
   options.maintenance_interval_ms = plan.maintenance_interval_ms;
+  // Shards are split by load, rotated or left alone; on demand they are split and merged always.
+  Random random(MixSeed(plan.seed, 40));
+  options.shards_per_stream_max = 12;
+  options.shard_split_records_per_second = random.Below(3);
+  options.shard_split_window_ms = random.Between(1, 100) * 1000;
+  options.shard_rotation_ms = random.OneIn(2) ? 0 : random.Between(1, 12) * 3600'000;
   options.on_event = [&world](const tailrace::Event& event) {
     if (event.kind == tailrace::Event::Kind::kFailed ||
         event.kind == tailrace::Event::Kind::kCheckpointFailed) {

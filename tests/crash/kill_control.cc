@@ -33,6 +33,7 @@ class Control {
   void ChangeStream(const TableInfo& info);
   void Create(uint32_t table, std::optional<ViewType> view);
   void Drop(const TableInfo& info);
+  void ChangeShards(uint32_t table);
   void Enable(const TableInfo& info);
   void Disable(const TableInfo& info);
   std::optional<TableInfo> Describe(uint32_t table);
@@ -59,8 +60,9 @@ class Control {
   }
   uint64_t DisabledAt(StreamId stream) {
     const auto info = world_.store->DescribeStream(stream);
-    if (info.ok() && !info->shards.empty() && info->shards.front().ending) {
-      return info->shards.front().ending->value;
+    // The newest shard was open until then.
+    if (info.ok() && !info->shards.empty() && info->shards.back().ending) {
+      return info->shards.back().ending->value;
     }
     world_.teller.Fail("a stream that was just disabled cannot be described", info.status());
     return 0;
@@ -100,9 +102,28 @@ void Control::Step() {
   } else if (choice < 55 && world_.plan.may_confirm_downtime) {
     const Status status = world_.store->ConfirmDowntime();
     if (!status.ok()) world_.teller.Fail("confirming downtime", status);
+  } else if (choice < 75) {
+    ChangeShards(static_cast<uint32_t>(random_.Below(kTableNames)));
   } else {
     ChangeTable(static_cast<uint32_t>(random_.Below(kTableNames)));
   }
+}
+
+// Splits a shard, or merges two where that is allowed. Nothing that anybody is shown changes by it.
+void Control::ChangeShards(uint32_t table) {
+  const auto info = Describe(table);
+  if (!info || !info->stream_view) return;
+  const StreamId id = *info->latest_stream;
+  const auto stream = world_.store->DescribeStream(id);
+  if (!stream.ok()) return world_.teller.Fail("describing a stream", stream.status());
+  const ShardId shard = stream->shards[random_.Below(stream->shards.size())].id;
+  const ShardId other = stream->shards[random_.Below(stream->shards.size())].id;
+  const Status changed = random_.OneIn(3) ? world_.store->MergeShards(id, shard, other).status()
+                                          : world_.store->SplitShard(id, shard).status();
+  const bool refused = changed.code() == StatusCode::kFailedPrecondition ||
+                       changed.code() == StatusCode::kInvalidArgument ||
+                       changed.code() == StatusCode::kNotFound;  // It expired.
+  if (!changed.ok() && !refused) world_.teller.Fail("changing shards", changed);
 }
 
 void Control::StepClock(uint64_t ms) {

@@ -95,6 +95,7 @@ struct KillCounts {
   uint64_t transactions = 0;          // That ended and changed something.
   uint64_t transactions_pending = 0;  // Under way at a death.
   uint64_t transactions_found = 0;    // Of these, found whole.
+  uint64_t shards_opened = 0;         // By splits, rotations and merges.
   uint64_t table_changes = 0;         // Tables made and dropped, streams enabled and disabled.
 };
 

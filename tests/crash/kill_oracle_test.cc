@@ -141,6 +141,20 @@ std::vector<Event> Dump(uint64_t epoch, uint64_t lsn, uint64_t true_ms) {
   return life;
 }
 
+// A second shard of the stream, open, for the hashes from `hash_first` on.
+void AddShard(std::vector<Event>& life, uint64_t starting, uint64_t hash_first) {
+  Event shard{.kind = EventKind::kShard, .table = kStreamed};
+  shard.stream = 1;
+  shard.shard = 2;
+  shard.first = hash_first;
+  shard.last = UINT64_MAX;
+  shard.sequence = shard.ordinal = starting;
+  const auto first = std::find_if(life.begin(), life.end(), [](const Event& event) {
+    return event.kind == EventKind::kRecord;
+  });
+  life.insert(first, shard);
+}
+
 // Three lives: one that writes, one that is looked at, one more that is looked at.
 Story RightStory() {
   std::vector<Event> first{Opened(1, 90, 0), {.kind = EventKind::kDumpEnd}};
@@ -558,6 +572,23 @@ const std::vector<Breach> kBreachesOfStreams = {
        story[2].back().true_ms = kRetentionMs - 1;
      },
      "a record is gone after at most"},
+    {"TwoShardsTakeTheSameChanges", [](Story& story) { AddShard(story[2], 171, 0); },
+     "shards 1 and 2 overlap"},
+    {"AShardIsSealedAndNoneFollows",
+     [](Story& story) { Find(story[2], EventKind::kShard, 101).second = 170; },
+     "its open shards do not cover all hashes"},
+    {"TheShardsBehindASplitLeaveAHole",
+     [](Story& story) {
+       Find(story[2], EventKind::kShard, 101).second = 500;
+       AddShard(story[2], 501, 7);
+     },
+     "its open shards leave a hole"},
+    {"AShardThatWasThereAlreadyIsSeenLate",
+     [](Story& story) {
+       Find(story[2], EventKind::kShard, 101).second = 170;
+       AddShard(story[2], 171, 0);
+     },
+     "shard 2 has come out of nowhere"},
     {"AStreamIsDisabledByNobody",
      [](Story& story) {
        Find(story[2], EventKind::kTable, 0).stream = 0;

@@ -71,8 +71,8 @@ class Durable {
     std::map<ShardId, uint64_t> delivered;
     for (const auto& [shard, attachment] : (*reader)->attachments()) {
       const Number* ordinal = attachment.GetNumber(kOrdinal);
-      delivered[shard] =
-          ordinal == nullptr ? 0 : static_cast<uint64_t>(ordinal->ToInt64().value_or(0));
+      if (ordinal == nullptr) continue;  // Stored with a child's; it was never kept for itself.
+      delivered[shard] = static_cast<uint64_t>(ordinal->ToInt64().value_or(0));
       Event attached{.kind = EventKind::kAttachment, .thread = kDurableReaderThread};
       attached.stream = stream.id.value;
       attached.shard = shard.value;

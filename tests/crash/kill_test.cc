@@ -186,6 +186,7 @@ void Add(KillCounts& total, const KillCounts& more) {
   total.deliveries += more.deliveries;
   total.resumed += more.resumed;
   total.table_changes += more.table_changes;
+  total.shards_opened += more.shards_opened;
   total.transactions += more.transactions;
   total.transactions_pending += more.transactions_pending;
   total.transactions_found += more.transactions_found;
@@ -225,7 +226,8 @@ TEST_P(KillTest, NothingAcknowledgedIsLost) {
       "figure: %u kills in %.1f s (%.1f/s), %llu processes; %llu acknowledged changes found again, "
       "%llu other answers judged, %llu of %llu pending writes survived; %llu records, %llu "
       "expired, "
-      "%llu deliveries, %llu shards resumed, %llu changes of tables and streams; %llu "
+      "%llu deliveries, %llu shards resumed, %llu changes of tables and streams, %llu "
+      "shards opened in place of others; %llu "
       "transactions, "
       "%llu of %llu pending ones found\n",
       kills, seconds, kills / seconds, static_cast<unsigned long long>(total.processes),
@@ -238,6 +240,7 @@ TEST_P(KillTest, NothingAcknowledgedIsLost) {
       static_cast<unsigned long long>(total.deliveries),
       static_cast<unsigned long long>(total.resumed),
       static_cast<unsigned long long>(total.table_changes),
+      static_cast<unsigned long long>(total.shards_opened),
       static_cast<unsigned long long>(total.transactions),
       static_cast<unsigned long long>(total.transactions_found),
       static_cast<unsigned long long>(total.transactions_pending));

@@ -164,8 +164,9 @@ void Verdict::JudgePendingChange(const TableChange& change,
     expected.erase(known);
     const auto stream = now_.streams.find(change.stream);
     if (stream != now_.streams.end() && !stream->second.shards.empty()) {
+      // The newest shard was open until then.
       incarnations_[change.table].back().below =
-          stream->second.shards.begin()->second.ending.value_or(UINT64_MAX);
+          stream->second.shards.rbegin()->second.ending.value_or(UINT64_MAX);
     }
   } else if (change.operation == Operation::kEnableStream && exists && existed &&
              known->second.stream == 0) {
@@ -184,7 +185,7 @@ void Verdict::JudgeStreams() {
     const std::string name = "stream " + Text(id);
     const auto old = before_.streams.find(id);
     if (old == before_.streams.end()) {
-      JudgeNewStream(id, stream);
+      JudgeNewStream(id);
     } else if (old->second.table_id != stream.table_id || old->second.view != stream.view ||
                old->second.retention_ms != stream.retention_ms) {
       complain_(name + " has changed its table, view or retention");
@@ -192,23 +193,43 @@ void Verdict::JudgeStreams() {
     const auto table = now_.tables.find(stream.table);
     const bool enabled = table != now_.tables.end() && table->second.stream == id;
     if (enabled != stream.enabled) complain_(name + " and its table do not agree on its state");
+    JudgeRanges(name, stream);
     for (auto& [shard_id, shard] : stream.shards) JudgeShard(id, stream, shard_id, shard);
     now_.highest_stream = std::max(now_.highest_stream, id);
   }
   for (const auto& [id, stream] : before_.streams) JudgeStreamGone(id, stream);
 }
 
-void Verdict::JudgeNewStream(uint64_t id, const ProvenStream& stream) {
+void Verdict::JudgeNewStream(uint64_t id) {
   const std::string name = "stream " + Text(id);
   if (id <= before_.highest_stream) complain_(name + " has an id that was used before");
   if (!announced_streams_.contains(id)) complain_(name + " was enabled by nobody");
-  uint64_t next = 0;
+}
+
+// The open shards take every hash once, none when the stream is disabled; and no two shards take
+// the same hash at the same sequence number.
+void Verdict::JudgeRanges(const std::string& name, const ProvenStream& stream) {
+  std::map<uint64_t, uint64_t> open;
   for (const auto& [shard_id, shard] : stream.shards) {
-    if (shard.hash_first != next) complain_(name + ": its shards leave a hole");
-    next = shard.hash_last + 1;
+    if (!shard.ending) open.emplace(shard.hash_first, shard.hash_last);
+    for (const auto& [other_id, other] : stream.shards) {
+      if (other_id <= shard_id || other.hash_first > shard.hash_last ||
+          shard.hash_first > other.hash_last) {
+        continue;
+      }
+      if (!shard.ending || other.starting <= *shard.ending) {
+        complain_(name + ": shards " + Text(shard_id) + " and " + Text(other_id) + " overlap");
+      }
+    }
   }
-  // A shard of a disabled stream may have expired already.
-  if (stream.enabled && next != 0) complain_(name + ": its shards do not cover all hashes");
+  uint64_t next = 0;
+  for (const auto& [first, last] : open) {
+    if (first != next) complain_(name + ": its open shards leave a hole");
+    next = last + 1;
+  }
+  if (next != 0 || stream.enabled == open.empty()) {
+    complain_(name + ": its open shards do not cover all hashes");
+  }
 }
 
 // Whole shards and streams go once they are sealed and all of their records have expired.
@@ -217,9 +238,6 @@ void Verdict::JudgeStreamGone(uint64_t id, const ProvenStream& stream) {
   for (const auto& [shard_id, shard] : stream.shards) {
     if (still != now_.streams.end() && still->second.shards.contains(shard_id)) continue;
     const std::string name = "stream " + Text(id) + ", shard " + Text(shard_id);
-    if (still != now_.streams.end() && still->second.enabled) {
-      complain_(name + " is gone while its stream is enabled");
-    }
     for (const ProvenRecord& record : shard.records) {
       JudgeExpiry(name, stream.retention_ms, record.begun_ms);
       ++counts_.expired;
@@ -237,19 +255,24 @@ void Verdict::JudgeShard(uint64_t id, const ProvenStream& stream, uint64_t shard
                          ProvenShard& shard) {
   const std::string name = "stream " + Text(id) + ", shard " + Text(shard_id);
   ProvenShard old;
+  old.hash_first = shard.hash_first;
+  old.hash_last = shard.hash_last;
   old.starting = shard.starting;
   old.trimmed_below = shard.starting;
   if (const auto known = before_.streams.find(id); known != before_.streams.end()) {
     const auto found = known->second.shards.find(shard_id);
-    if (found == known->second.shards.end()) return complain_(name + " has come out of nowhere");
-    old = found->second;
-    if (old.hash_first != shard.hash_first || old.hash_last != shard.hash_last ||
-        old.starting != shard.starting || (old.ending && old.ending != shard.ending)) {
-      complain_(name + " has changed its range");
+    if (found != known->second.shards.end()) {
+      old = found->second;
+    } else {
+      if (shard.starting <= before_.lsn) complain_(name + " has come out of nowhere");
+      ++counts_.shards_opened;
     }
   }
+  if (old.hash_first != shard.hash_first || old.hash_last != shard.hash_last ||
+      old.starting != shard.starting || (old.ending && old.ending != shard.ending)) {
+    complain_(name + " has changed its range");
+  }
   if (shard.trimmed_below < old.trimmed_below) complain_(name + ": its trim point went back");
-  if (stream.enabled == shard.ending.has_value()) complain_(name + " is not sealed as it should");
   JudgeRecords(name, stream, old, shard, shard_records_[{id, shard_id}]);
 }
 

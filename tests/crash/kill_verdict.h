@@ -61,9 +61,10 @@ class Verdict {
   void JudgeCatalogue();
   void FollowTableChange(const TableChange& change, std::map<uint32_t, Expected>& expected);
   void JudgePendingChange(const TableChange& change, std::map<uint32_t, Expected>& expected);
-  void JudgeNewStream(uint64_t id, const ProvenStream& stream);
+  void JudgeNewStream(uint64_t id);
 
   void JudgeStreams();
+  void JudgeRanges(const std::string& name, const ProvenStream& stream);
   void JudgeStreamGone(uint64_t id, const ProvenStream& stream);
   void JudgeShard(uint64_t id, const ProvenStream& stream, uint64_t shard_id, ProvenShard& shard);
   void JudgeRecords(const std::string& name, const ProvenStream& stream,
