@@ -24,18 +24,7 @@ namespace tailrace {
 namespace {
 
 using engine::Core;
-
-TableInfo ViewTable(const engine::Catalogue& catalogue, const engine::Table& table) {
-  TableInfo info;
-  info.name = table.name;
-  info.id = table.id;
-  info.keys = table.keys;
-  info.created_ms = table.created_ms;
-  if (const auto* stream = catalogue.streams().Find(table.stream)) info.stream_view = stream->view;
-  if (table.latest_stream != StreamId{}) info.latest_stream = table.latest_stream;
-  info.latest_stream_label = table.latest_stream_label;
-  return info;
-}
+using engine::ViewTable;
 
 class StoreImpl final : public Store, public engine::SystemTables {
  public:

@@ -24,6 +24,18 @@ std::string EventId(StoreId store, StreamId stream, SequenceNumber sequence) {
 
 }  // namespace
 
+TableInfo ViewTable(const Catalogue& catalogue, const Table& table) {
+  TableInfo info;
+  info.name = table.name;
+  info.id = table.id;
+  info.keys = table.keys;
+  info.created_ms = table.created_ms;
+  if (const auto* stream = catalogue.streams().Find(table.stream)) info.stream_view = stream->view;
+  if (table.latest_stream != StreamId{}) info.latest_stream = table.latest_stream;
+  info.latest_stream_label = table.latest_stream_label;
+  return info;
+}
+
 ShardInfo ViewShard(const shards::Shard& shard) {
   return {.id = shard.id,
           .name = shard.Name(),

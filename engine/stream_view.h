@@ -1,4 +1,4 @@
-// Streams, shards and records as the public API shows them.
+// Tables, streams, shards and records as the public API shows them.
 #pragma once
 
 #include "engine/catalogue.h"
@@ -6,6 +6,8 @@
 #include "shards/shard_reader.h"
 
 namespace tailrace::engine {
+
+TableInfo ViewTable(const Catalogue& catalogue, const Table& table);
 
 ShardInfo ViewShard(const shards::Shard& shard);
 

@@ -2,6 +2,11 @@
 # itself. Included by tools/CMakeLists.txt.
 include(GNUInstallDirs)
 
+# A sanitizer's build is not installed, and does not run its command while it builds.
+if(TAILRACE_SANITIZE)
+  return()
+endif()
+
 set(pages ${PROJECT_BINARY_DIR}/pages)
 set(page_files)
 foreach(page "man=tailrace.1" "completion bash=tailrace.bash" "completion zsh=_tailrace"

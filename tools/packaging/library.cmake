@@ -5,7 +5,7 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 # What embedders may include; what these include in turn comes along by itself.
-set(TAILRACE_PUBLIC_HEADERS engine/store.h engine/durable_reader.h)
+set(TAILRACE_PUBLIC_HEADERS engine/store.h engine/durable_reader.h engine/replay.h)
 
 # The public headers, with their includes of one another turned into "tailrace/...", in a folder
 # that holds nothing else: an embedder may have an engine/ or a shards/ of its own.
