@@ -10,6 +10,7 @@
 #include "tools/open_store.h"
 #include "tools/record_text.h"
 #include "tools/stream_choice.h"
+#include "tools/time_text.h"
 
 namespace tailrace::tools {
 namespace {
@@ -49,13 +50,24 @@ Result<uint64_t> PrintBatch(Context& context, DurableReader& reader,
   return batch.records.size();
 }
 
+// "trim-horizon", "latest" or a time.
+Status ParseStart(const std::string& from, DurableReaderOptions& options) {
+  if (from == "latest") {
+    options.start = StartAt::kLatest;
+  } else if (from != "trim-horizon") {
+    options.start = StartAt::kAtTimestamp;
+    TAILRACE_ASSIGN_OR_RETURN(options.wall_ms, ParseTime(from));
+  }
+  return Status::Ok();
+}
+
 // Prints pages of at most `page_records` until fewer than that may still be printed, or there are
 // no more; says whether there may be.
 Result<bool> PrintPages(Context& context, Store& store, const StreamInfo& stream,
                         const ReadArguments& arguments, uint64_t page_records, uint64_t& left) {
   const ShardNames names(stream);
   DurableReaderOptions options;
-  options.start = arguments.from == "latest" ? StartAt::kLatest : StartAt::kTrimHorizon;
+  TAILRACE_RETURN_IF_ERROR(ParseStart(arguments.from, options));
   options.limits.records_max = page_records;
   TAILRACE_ASSIGN_OR_RETURN(const auto reader,
                             DurableReader::Open(store, arguments.name, stream.id, options));
@@ -104,11 +116,9 @@ void AddReadCommand(Registry& registry) {
   AddStreamChoice(command, arguments->stream);
   command.add_option("--name", arguments->name, "The name that the position is kept under")
       ->required();
-  command
-      .add_option("--from", arguments->from,
-                  "Where a new name begins: trim-horizon (the oldest record)\n"
-                  "or latest")
-      ->check(CLI::IsMember({"trim-horizon", "latest"}));
+  command.add_option("--from", arguments->from,
+                     "Where a new name begins: trim-horizon (the oldest record), latest,\n"
+                     "or a time; with a time, the same at each run");
   command.add_option("--limit", arguments->limit, "Print at most so many records")
       ->check(CLI::PositiveNumber);
   command.add_flag("--forget", arguments->forget, "Forget the name's position, and read nothing");

@@ -26,6 +26,7 @@ std::string ShardJson(const StreamInfo& stream, const ShardInfo& shard,
   json.Key("stream").Number(stream.id.value).Key("table").String(stream.table_name);
   json.Key("hashFirst").String(HashText(shard.hash_first));
   json.Key("hashLast").String(HashText(shard.hash_last));
+  json.Key("state").String(shard.ending ? "sealed" : "open");
   if (shard.parent) json.Key("parent").Number(shard.parent->value);
   json.Key("starting").String(shards::FormatSequenceNumber(shard.starting));
   if (shard.ending) json.Key("ending").String(shards::FormatSequenceNumber(*shard.ending));
@@ -100,9 +101,37 @@ void PrintShards(Context& context, const StreamInfo& stream, ShardStats& stats) 
   picture.Print(context.out);
 }
 
-Result<ExitCode> Shards(Context& context, const StreamChoice& choice) {
+// A shard of the stream by its number or name.
+Result<ShardId> FindShard(const StreamInfo& stream, const std::string& word) {
+  for (const ShardInfo& shard : stream.shards) {
+    if (shard.name == word || std::to_string(shard.id.value) == word) return shard.id;
+  }
+  return NotFound(Cat("stream ", stream.id.value, " has no shard '", word, "'"));
+}
+
+struct ShardsArguments {
+  StreamChoice choice;
+  std::string split;
+  std::vector<std::string> merge;
+};
+
+// What the options ask for, before the shards are printed.
+Status ChangeShards(Store& store, const StreamInfo& stream, const ShardsArguments& arguments) {
+  if (!arguments.split.empty()) {
+    TAILRACE_ASSIGN_OR_RETURN(const ShardId shard, FindShard(stream, arguments.split));
+    return store.SplitShard(stream.id, shard).status();
+  }
+  if (arguments.merge.empty()) return Status::Ok();
+  TAILRACE_ASSIGN_OR_RETURN(const ShardId one, FindShard(stream, arguments.merge[0]));
+  TAILRACE_ASSIGN_OR_RETURN(const ShardId other, FindShard(stream, arguments.merge[1]));
+  return store.MergeShards(stream.id, one, other).status();
+}
+
+Result<ExitCode> Shards(Context& context, const ShardsArguments& arguments) {
   return WithStore(context, MayCreate::kNo, [&](Store& store) -> Result<ExitCode> {
-    TAILRACE_ASSIGN_OR_RETURN(const StreamInfo stream, FindStream(store, choice));
+    TAILRACE_ASSIGN_OR_RETURN(StreamInfo stream, FindStream(store, arguments.choice));
+    TAILRACE_RETURN_IF_ERROR(ChangeShards(store, stream, arguments));
+    TAILRACE_ASSIGN_OR_RETURN(stream, store.DescribeStream(stream.id));
     TAILRACE_ASSIGN_OR_RETURN(const StoreStats stats, store.Stats());
     ShardStats by_shard;
     for (const auto& shard : stats.shards) by_shard[shard.shard] = shard;
@@ -120,14 +149,24 @@ Result<ExitCode> Shards(Context& context, const StreamChoice& choice) {
 }  // namespace
 
 void AddShardsCommand(Registry& registry) {
-  auto choice = std::make_shared<StreamChoice>();
+  auto arguments = std::make_shared<ShardsArguments>();
   CLI::App& command = registry.Add(registry.root(), "shards", "Print the shards of a stream",
                                    "A shard takes the changes of a range of partition-key hashes "
                                    "and keeps their order. \"records\" counts\n"
-                                   "all that it ever had; \"bytes\" is what its files hold now.\n"
-                                   "Example: tailrace shards UserGames");
-  AddStreamChoice(command, *choice);
-  registry.OnRun(command, [choice](Context& context) { return Shards(context, *choice); });
+                                   "all that it ever had; \"bytes\" is what its files hold now. "
+                                   "A shard with a parent goes on where\n"
+                                   "that one ended, with all or half of its hashes.\n"
+                                   "Examples: tailrace shards UserGames\n"
+                                   "          tailrace shards UserGames --split 3");
+  AddStreamChoice(command, arguments->choice);
+  auto* split = command.add_option("--split", arguments->split,
+                                   "First split this shard (number or name) in two");
+  command
+      .add_option("--merge", arguments->merge,
+                  "First merge these two shards, neighbours whose records have expired")
+      ->expected(2)
+      ->excludes(split);
+  registry.OnRun(command, [arguments](Context& context) { return Shards(context, *arguments); });
 }
 
 }  // namespace tailrace::tools

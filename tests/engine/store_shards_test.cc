@@ -340,6 +340,66 @@ TEST_P(StoreShardsTest, AMergeNamesTheParentWhoseAncestorHasRecords) {
   EXPECT_EQ(merged->parent, upper->at(0).id);
 }
 
+// --------------------------------------------------------------------------- streams that ended
+
+TEST_P(StoreShardsTest, EndedStreamsKeepTheirNameAndKeysUntilTheyExpire) {
+  Open();
+  const StreamId disabled = MakeStream();
+  Put(1, 5, "disabled");
+  ASSERT_OK(store_->SplitShard(disabled, Shards(disabled).at(0).id));
+  Put(6, 10, "disabled");
+  ASSERT_OK(store_->DisableStream("UserGames"));
+  clock_.Advance(1000);
+  const auto again = store_->EnableStream("UserGames", ViewType::kNewImage);
+  ASSERT_OK(again);
+  const StreamId dropped = again->id;
+  Put(11, 20, "dropped");
+  ASSERT_OK(store_->DropTable("UserGames"));
+  // The name's next table has another key, and a stream of its own.
+  ASSERT_OK(store_->CreateTable(
+      {.name = "UserGames", .keys = kScoreKeys, .stream = ViewType::kNewImage}));
+  ASSERT_OK(store_->Put("UserGames", Item{{"user", Value::S("u")}, {"at", Value::N(1)}}));
+  const StreamId enabled = LatestStream("UserGames");
+  const auto check = [&] {
+    const auto streams = store_->ListStreams("UserGames");
+    ASSERT_OK(streams);
+    ASSERT_EQ(streams->size(), 3u);
+    for (const StreamInfo& stream : *streams) {
+      EXPECT_EQ(stream.table_name, "UserGames");
+      EXPECT_EQ(stream.keys, stream.id == enabled ? kScoreKeys : kGameKeys);
+      EXPECT_EQ(stream.enabled, stream.id == enabled);
+      for (const ShardInfo& shard : stream.shards) {
+        EXPECT_EQ(shard.ending.has_value(),
+                  stream.id != enabled || &shard != &stream.shards.back());
+      }
+    }
+    EXPECT_EQ(ReadStream(*store_, disabled).size(), 10u);
+    const auto records = ReadStream(*store_, dropped);
+    ASSERT_EQ(records.size(), 10u);
+    for (const ChangeRecord& record : records) {
+      EXPECT_EQ(*record.new_image->GetString("user_id"), "dropped");
+    }
+    EXPECT_EQ(ReadStream(*store_, enabled).size(), 1u);
+  };
+  check();
+  Reopen();
+  check();
+  ASSERT_OK(store_->Checkpoint());
+  Reopen();
+  check();
+  clock_.Advance(options_.retention_ms - 1000);
+  ASSERT_OK(store_->RunMaintenance());
+  EXPECT_EQ(store_->DescribeStream(disabled).status().code(), StatusCode::kNotFound)
+      << "expired as a whole";
+  EXPECT_EQ(ReadStream(*store_, dropped).size(), 10u) << "sealed a second later";
+  clock_.Advance(1000);
+  ASSERT_OK(store_->RunMaintenance());
+  const auto left = store_->ListStreams("UserGames");
+  ASSERT_OK(left);
+  ASSERT_EQ(left->size(), 1u);
+  EXPECT_EQ(left->front().id, enabled);
+}
+
 // ------------------------------------------------------------------------------- durable readers
 
 class DurableLineageTest : public StoreShardsTest {
@@ -563,7 +623,7 @@ class LineageTest : public StoreShardsTest {
       const std::vector<ShardInfo> open = OpenShards(stream);
       const size_t at = random.Below(open.size());
       Status changed;
-      switch (open.size() > 12 ? 2 : random.Below(4)) {
+      switch (random.Below(4)) {
         case 0:
           clock_.Advance(1);
           changed = store_->RunMaintenance();
@@ -578,7 +638,13 @@ class LineageTest : public StoreShardsTest {
           }
           break;
         default:
-          changed = store_->SplitShard(stream, open[at].id).status();
+          // A split's children are empty for a moment: writers and a merge race for them.
+          const auto children = store_->SplitShard(stream, open[at].id);
+          changed = children.status();
+          if (children.ok() && (open.size() > 12 || random.OneIn(2))) {
+            changed = store_->MergeShards(stream, children->at(0).id, children->at(1).id).status();
+            merges_ += changed.ok() ? 1 : 0;
+          }
           // Rotated by the store's own upkeep, or down to a single hash.
           if (changed.code() == StatusCode::kFailedPrecondition) changed = Status::Ok();
           break;
@@ -590,6 +656,7 @@ class LineageTest : public StoreShardsTest {
     }
   }
 
+  int merges_ = 0;
   std::atomic<int> due_{0};  // The next change comes when so many are written.
   std::atomic<int> written_{0};
 };
@@ -619,6 +686,7 @@ TEST_P(LineageTest, EachItemsChangesKeepTheirOrderAlongTheLineage) {
   for (std::thread& writer : writers) writer.join();
   follower.join();
   if (HasFailure()) return;
+  EXPECT_GT(merges_, 0);
 
   std::map<int64_t, int64_t> counts;
   for (const Item& item : ReadTable(*store_, "UserGames")) {

@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "shards/offline.h"
 #include "shards/open_files.h"
 #include "shards/shard_header.h"
 #include "shards/shard_set.h"
@@ -235,6 +236,40 @@ TEST(ShardLogTest, AMomentIsFoundWithoutReadingTheLog) {
     ASSERT_OK(found);
     ASSERT_EQ(found->next, records[i].sequence);
     ASSERT_LE(fs.calls(SimCall::kRead) - reads, 2u);
+  }
+}
+
+TEST(ShardLogTest, AnOfflineReadingLeavesOutSegmentsThatLieBefore) {
+  Random random(tailrace::test::TestSeed());
+  const TestJournal journal = RandomJournal(random, 200);
+  SimFs fs;
+  const auto set = OpenSet(fs, journal);
+  ASSERT_OK(FoldFrom(journal, Lsn{0}, *set));
+  const auto& records = journal.model().at(kShard).records;
+  const auto check = [&](const OfflineFrom& from, size_t first) {
+    std::vector<SequenceNumber> found;
+    const OfflineVisitor visitor{
+        .on_record =
+            [&](const OfflineRecord& record) {
+              found.push_back(record.record.sequence);
+              return true;
+            },
+        .on_damage = [](const Damage& damage) { ADD_FAILURE() << damage.message; }};
+    const auto report =
+        VerifyShard(fs, ShardPath("/streams", kStream, kShard), std::nullopt, visitor, from);
+    ASSERT_OK(report);
+    // All from the first one wanted on, and at most a segment's worth before.
+    const size_t wanted = records.size() - first;
+    ASSERT_GE(found.size(), wanted);
+    ASSERT_LE(found.size(), wanted + 6000 / 50);
+    EXPECT_EQ(found.front(), records[records.size() - found.size()].sequence);
+    if (first + 1 == records.size()) {
+      EXPECT_EQ(report->segments, 1u);
+    }
+  };
+  for (size_t i = 0; i < records.size(); ++i) {
+    check({.sequence = records[i].sequence}, i);
+    check({.wall_ms = records[i].wall_ms}, i);
   }
 }
 

@@ -461,6 +461,35 @@ TEST_F(Command, ReadFromTheLatestKeepsThatMoment) {
   EXPECT_EQ(run_.Json({"read", "UserGames", "--name", "late", "--from", "latest"}).size(), 1u);
 }
 
+TEST_F(Command, ReadFromATimeBeginsWithTheFirstRecordSince) {
+  MakeGames();
+  EXPECT_EQ(run_.Json({"read", "UserGames", "--name", "a", "--from", "2020-05-09"}).size(), 2u);
+  EXPECT_EQ(run_.Json({"read", "UserGames", "--name", "b", "--from", "2200-01-01"}).size(), 0u);
+  EXPECT_EQ(run_({"read", "UserGames", "--name", "c", "--from", "yesterday"}).exit_code, 2);
+}
+
+TEST_F(Command, ShardsAreSplitAndMergedOnDemand) {
+  MakeGames();
+  const auto split = run_.Json({"shards", "UserGames", "--split", "2"});
+  ASSERT_EQ(split.size(), 6u);
+  EXPECT_EQ(split[1]["state"], "sealed");
+  for (const size_t child : {4u, 5u}) {
+    EXPECT_EQ(split[child]["parent"], 2);
+    EXPECT_EQ(split[child]["state"], "open");
+  }
+  EXPECT_EQ(split[4]["hashFirst"], split[1]["hashFirst"]);
+  EXPECT_EQ(split[5]["hashLast"], split[1]["hashLast"]);
+  EXPECT_EQ(run_({"shards", "UserGames", "--split", "2"}).exit_code, 6) << "sealed";
+  EXPECT_EQ(run_({"shards", "UserGames", "--split", "77"}).exit_code, 6);
+  const std::string lower = split[4]["shard"];
+  const auto merged = run_.Json({"shards", "UserGames", "--merge", "6", lower});
+  ASSERT_EQ(merged.size(), 7u);
+  EXPECT_EQ(merged[6]["parent"], 5);
+  EXPECT_EQ(merged[6]["hashFirst"], split[1]["hashFirst"]);
+  EXPECT_EQ(merged[6]["hashLast"], split[1]["hashLast"]);
+  EXPECT_THAT(run_({"shards", "UserGames"}).out, HasSubstr("sealed"));
+}
+
 // ------------------------------------------------------------------------------ a store in use
 
 TEST_F(Command, AStoreInUseNamesItsHolder) {
