@@ -110,8 +110,8 @@ class StoreImpl final : public Store, public engine::SystemTables {
   Status DisableStream(const std::string& table) override;
   Result<std::vector<StreamInfo>> ListStreams(const std::optional<std::string>& table) override;
   Result<StreamInfo> DescribeStream(StreamId stream) override;
-  Result<Position> SeekShard(StreamId stream, ShardId shard, StartAt start,
-                             SequenceNumber number, uint64_t wall_ms) override {
+  Result<Position> SeekShard(StreamId stream, ShardId shard, StartAt start, SequenceNumber number,
+                             uint64_t wall_ms) override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return core_->shards->Seek(stream, shard, start, number, wall_ms);
   }

@@ -379,9 +379,9 @@ class Store {
   virtual Result<StreamInfo> DescribeStream(StreamId stream) = 0;  // kNotFound.
 
   // A position in a shard. `number` is for kAtSequenceNumber and kAfterSequenceNumber, within the
-  // shard's range (kInvalidArgument). `wall_ms`, in ms since 1970, is for kAtTimestamp: records before
-  // the position are stamped (ChangeRecord::wall_ms) earlier, the record there is not; with no such
-  // record yet the position is behind the newest. kNotFound: no such stream or shard.
+  // shard's range (kInvalidArgument). `wall_ms`, in ms since 1970, is for kAtTimestamp: records
+  // before the position are stamped (ChangeRecord::wall_ms) earlier, the record there is not; with
+  // no such record yet the position is behind the newest. kNotFound: no such stream or shard.
   virtual Result<Position> SeekShard(StreamId stream, ShardId shard, StartAt start,
                                      SequenceNumber number = {}, uint64_t wall_ms = 0) = 0;
   // The records from `position` on, a typed gap, or "caught up". kInvalidArgument (a position of
