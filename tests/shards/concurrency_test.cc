@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <latch>
 #include <thread>
 
 #include "shards/shard_set.h"
@@ -38,9 +39,12 @@ struct Follower {
   std::vector<Gap> gaps;
   std::string problem;  // Empty: all well.
 
+  // Counts down `started` once it has its first position: one that came only after records were
+  // trimmed would rightly begin behind them.
   void Run(const ShardSet& set, ShardId shard, const PageLimits& limits, bool slow,
-           const std::atomic<uint64_t>& progress) {
+           const std::atomic<uint64_t>& progress, std::latch& started) {
     const auto start = set.Seek(kStream, shard, StartAt::kTrimHorizon);
+    started.count_down();
     if (!start.ok()) return Fail(start.status().ToString());
     Position position = *start;
     while (problem.empty()) {
@@ -101,13 +105,15 @@ void RunReadersAndWriter(wal::FileSystem& fs, const std::string& directory) {
 
   std::atomic<uint64_t> progress{0};
   std::vector<Follower> followers(kShards * 4);
+  std::latch started(static_cast<std::ptrdiff_t>(followers.size()));
   std::vector<std::thread> threads;
   for (size_t i = 0; i < followers.size(); ++i) {
     threads.emplace_back([&, i] {
       const PageLimits limits{.records_max = 1 + i * 7, .bytes_max = 200 + i * 900};
-      followers[i].Run(set, ShardId{1 + i % kShards}, limits, i / kShards == 0, progress);
+      followers[i].Run(set, ShardId{1 + i % kShards}, limits, i / kShards == 0, progress, started);
     });
   }
+  started.wait();
   // Retention and checkpoints beside the writer, as the engine runs them.
   Mutex mutex;
   CondVar changed;
