@@ -134,8 +134,12 @@ Status ManifestGuard::NoteSynced(uint64_t number, uint64_t size_bytes) {
   const MutexLock lock(mutex_);
   if (!failure_.ok()) return failure_;
   durable_bytes_[number] = size_bytes;
-  failure_ = WriteSlots();
-  return failure_;
+  failure_ = WriteRecord();
+  if (!failure_.ok()) return failure_;
+  // In force from here on: if the second copy fails, RocksDB must not take its own sync for failed
+  // and remove files that the MANIFEST names. The next record fails instead.
+  failure_ = WriteCopy(newest_slot_);
+  return Status::Ok();
 }
 
 void ManifestGuard::Forget(uint64_t number) {
@@ -143,7 +147,8 @@ void ManifestGuard::Forget(uint64_t number) {
   durable_bytes_.erase(number);
 }
 
-Status ManifestGuard::WriteSlots() {
+// To the block that does not hold the newest record.
+Status ManifestGuard::WriteRecord() {
   if (durable_bytes_.size() > kEntriesMax) {
     return IoError(path_ + ": more than " + std::to_string(kEntriesMax) + " MANIFEST files");
   }
@@ -170,10 +175,11 @@ Status ManifestGuard::WriteSlots() {
   }
   const ByteView block(at, kBlockBytes);
   StoreLittle(at + kHashAt, Hash64(block.substr(0, kHashAt)));
-  for (const uint32_t slot : {1 - newest_slot_, newest_slot_}) {
-    TAILRACE_RETURN_IF_ERROR(file_->WriteDurable(slot * kBlockBytes, block));
-  }
-  return Status::Ok();
+  return WriteCopy(1 - newest_slot_);
+}
+
+Status ManifestGuard::WriteCopy(uint32_t slot) {
+  return file_->WriteDurable(slot * kBlockBytes, ByteView(slot_.bytes.data(), kBlockBytes));
 }
 
 }  // namespace tailrace::engine

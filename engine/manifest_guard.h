@@ -64,7 +64,8 @@ class ManifestGuard {
   ManifestGuard(wal::FileSystem& fs, std::string directory);
 
   Status Load() TAILRACE_REQUIRES(mutex_);
-  Status WriteSlots() TAILRACE_REQUIRES(mutex_);
+  Status WriteRecord() TAILRACE_REQUIRES(mutex_);
+  Status WriteCopy(uint32_t slot) TAILRACE_REQUIRES(mutex_);
 
   wal::FileSystem& fs_;
   const std::string directory_;

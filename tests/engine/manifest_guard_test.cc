@@ -176,5 +176,16 @@ TEST_F(ManifestGuardTest, AFailedRecordIsFinal) {
   EXPECT_OK(MustOpen(fs_)->NoteSynced(5, 6)) << "until opened again";
 }
 
+// The first copy is durable, so the record is in force, whatever becomes of the second.
+TEST_F(ManifestGuardTest, ARecordWhoseSecondCopyFailsIsInForce) {
+  auto guard = MustOpen(fs_);
+  ASSERT_OK(guard->NoteSynced(5, 4));
+  fs_.Inject({.call = test::SimCall::kWriteDurable, .nth = 2});
+  EXPECT_OK(guard->NoteSynced(5, 10));
+  fs_.ClearFaults();
+  EXPECT_EQ(guard->NoteSynced(5, 10).code(), StatusCode::kIoError) << "the next one fails instead";
+  EXPECT_EQ(MustOpen(fs_)->CutTail().value(), 0u);
+}
+
 }  // namespace
 }  // namespace tailrace::engine
