@@ -4,12 +4,12 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/store.h"
+#include "tests/support/copy_store.h"
 #include "tests/support/expect_ok.h"
 #include "tests/support/sim_clock.h"
 #include "tests/support/temp_dir.h"
@@ -26,23 +26,6 @@ inline StoreOptions SmallOptions(const Clock& clock, Durability durability) {
   options.shard_segment_bytes_max = 64 << 10;
   options.maintenance_interval_ms = 0;
   return options;
-}
-
-// A copy of an idle store's directory, as if its process had died now. RocksDB may still be
-// removing files that it has replaced.
-inline void CopyStore(const std::string& from, const std::string& to) {
-  namespace fs = std::filesystem;
-  fs::create_directory(to);
-  for (const auto& entry : fs::directory_iterator(from)) {
-    const std::string target = to + "/" + entry.path().filename().string();
-    std::error_code gone;
-    if (entry.is_directory(gone)) {
-      CopyStore(entry.path(), target);
-    } else {
-      fs::copy_file(entry.path(), target, gone);
-      EXPECT_TRUE(!gone || gone == std::errc::no_such_file_or_directory) << gone.message();
-    }
-  }
 }
 
 inline const KeySchema kGameKeys{{"game_id", ScalarType::kN}, std::nullopt};

@@ -13,6 +13,7 @@
 #include "shards/sequence_number.h"
 #include "shards/shard_set.h"
 #include "tests/shards/shard_rig.h"
+#include "tests/support/copy_store.h"
 #include "tests/support/expect_ok.h"
 #include "tests/support/temp_dir.h"
 #include "tests/tools/run_command.h"
@@ -320,7 +321,7 @@ class JournalCommand : public testing::Test {
     ASSERT_TRUE((*store)->Put("Games", user("ann")).ok());
     ASSERT_TRUE((*store)->Put("Games", user("bob")).ok());
     ASSERT_TRUE((*store)->Delete("Games", key).ok());
-    std::filesystem::copy(live, run_.store(), std::filesystem::copy_options::recursive);
+    CopyStore(live, run_.store());
   }
 
   const TempDir directory_;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "engine/store.h"
+#include "tests/support/copy_store.h"
 #include "tests/support/expect_ok.h"
 #include "tests/support/temp_dir.h"
 #include "tests/tools/run_command.h"
@@ -193,8 +194,7 @@ TEST_F(Verify, ADamagedJournalIsFound) {
     auto store = Store::Open(run_.store(), Options());
     ASSERT_OK(store);
     Fill(**store);
-    std::filesystem::copy(run_.store(), directory_.path() + "/copy",
-                          std::filesystem::copy_options::recursive);
+    CopyStore(run_.store(), directory_.path() + "/copy");
   }
   const StoreCommand copy(directory_.path() + "/copy");
   EXPECT_EQ(copy({"verify"}).exit_code, 0) << copy({"verify"}).out;
