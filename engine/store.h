@@ -254,6 +254,7 @@ struct StoreStats {
   uint64_t journal_disk_bytes = 0;
   uint64_t index_bytes = 0;  // RocksDB's files.
   uint64_t index_level0_files = 0;
+  uint64_t wall_ms = 0;  // What the store's clock says now, in ms since 1970.
   uint64_t age_ms = 0;
   uint64_t downtime_pending_ms = 0;
   uint64_t checkpoints = 0;  // Since opening.

@@ -72,4 +72,11 @@ Result<Bounds> ParseBounds(const std::string& from, const std::string& to,
   return bounds;
 }
 
+Result<Moment> ParseMoment(const std::string& text) {
+  TAILRACE_ASSIGN_OR_RETURN(const Bounds bounds, ParseBounds({}, text, PlainPositions::kNo));
+  if (bounds.last_position) return Moment::At(SequenceNumber{*bounds.last_position});
+  if (bounds.last_ms) return Moment::AtTime(*bounds.last_ms);
+  return InvalidArgument("--at takes a sequence number or a time");
+}
+
 }  // namespace tailrace::tools

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/table_as_of.h"
 #include "wal/status.h"
 
 namespace tailrace::tools {
@@ -28,5 +29,12 @@ enum class PlainPositions { kNo, kYes };
 // day.
 Result<Bounds> ParseBounds(const std::string& from, const std::string& to,
                            PlainPositions plain_positions);
+
+// What --at means to a reader of items.
+inline constexpr char kAtHelp[] =
+    "As of then: a sequence number, or a time such as 2020-05-09T03:04:05Z";
+
+// --at: right behind a sequence number or the end of a moment, as the upper bounds above.
+Result<Moment> ParseMoment(const std::string& text);
 
 }  // namespace tailrace::tools

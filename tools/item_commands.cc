@@ -5,7 +5,9 @@
 #include <iterator>
 #include <memory>
 
+#include "engine/table_as_of.h"
 #include "shards/sequence_number.h"
+#include "tools/bounds.h"
 #include "tools/format.h"
 #include "tools/item_input.h"
 #include "tools/json_writer.h"
@@ -21,6 +23,7 @@ constexpr char kKeyHelp[] =
 struct ItemArguments {
   std::string table;
   std::vector<std::string> words;
+  std::string at;  // Of `get`; empty: now.
   bool if_absent = false;
   bool if_exists = false;
   bool return_old = false;
@@ -83,13 +86,22 @@ ExitCode PrintWrite(Context& context, const WriteResult& result, std::string_vie
   return result.outcome == WriteOutcome::kRejected ? ExitCode::kNo : ExitCode::kOk;
 }
 
+Result<std::optional<Item>> GetThen(Store& store, const ItemArguments& arguments, const Item& key) {
+  TAILRACE_ASSIGN_OR_RETURN(const Moment moment, ParseMoment(arguments.at));
+  TAILRACE_ASSIGN_OR_RETURN(const auto then, TableAsOf::Open(store, arguments.table, moment, {}));
+  return then->Get(key);
+}
+
 Result<ExitCode> Get(Context& context, const ItemArguments& arguments) {
   return WithStore(context, MayCreate::kNo, [&](Store& store) -> Result<ExitCode> {
     TAILRACE_ASSIGN_OR_RETURN(const TableInfo table, FindTable(store, arguments.table));
     TAILRACE_ASSIGN_OR_RETURN(const Item key, ParseKeyWords(arguments.words, table.keys));
-    TAILRACE_ASSIGN_OR_RETURN(const auto item, store.Get(arguments.table, key));
+    TAILRACE_ASSIGN_OR_RETURN(const auto item, arguments.at.empty()
+                                                   ? store.Get(arguments.table, key)
+                                                   : GetThen(store, arguments, key));
     if (!item) {
-      std::cerr << "tailrace: no such item\n";
+      std::cerr << (arguments.at.empty() ? "tailrace: no such item\n"
+                                         : "tailrace: there was no such item then\n");
       return ExitCode::kNo;
     }
     PrintItem(context, *item);
@@ -135,11 +147,16 @@ Result<ExitCode> Delete(Context& context, const ItemArguments& arguments) {
 
 void AddItemCommands(Registry& registry) {
   auto get = std::make_shared<ItemArguments>();
-  CLI::App& get_command = registry.Add(registry.root(), "get", "Print one item",
-                                       "Exit code 1 when there is no such item.\n"
-                                       "Example: tailrace get UserGames game_id=2345");
+  CLI::App& get_command =
+      registry.Add(registry.root(), "get", "Print one item, as it is or as it was",
+                   "Exit code 1 when there is no such item. What was, is known from the table's "
+                   "stream: it must\n"
+                   "show old images, and reach back to the moment.\n"
+                   "Examples: tailrace get UserGames game_id=2345\n"
+                   "          tailrace get UserGames game_id=2345 --at 2020-05-09T03:04:05Z");
   get_command.add_option("table", get->table, "The table")->required();
   get_command.add_option("key", get->words, kKeyHelp)->required();
+  get_command.add_option("--at", get->at, kAtHelp);
   registry.OnRun(get_command, [get](Context& context) { return Get(context, *get); });
 
   auto put = std::make_shared<ItemArguments>();

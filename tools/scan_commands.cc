@@ -6,6 +6,8 @@
 #include <iostream>
 #include <memory>
 
+#include "engine/table_as_of.h"
+#include "tools/bounds.h"
 #include "tools/dynamodb_json.h"
 #include "tools/format.h"
 #include "tools/item_input.h"
@@ -20,6 +22,7 @@ struct PageArguments {
   std::string table;
   uint64_t limit = 0;  // 0: none.
   std::string start_after;
+  std::string at;  // Of `scan`; empty: now.
   bool count_only = false;
 };
 
@@ -71,10 +74,16 @@ Result<ExitCode> PrintPages(Context& context, const PageArguments& arguments,
 Result<ExitCode> Scan(Context& context, const PageArguments& arguments) {
   return WithStore(context, MayCreate::kNo, [&](Store& store) -> Result<ExitCode> {
     TAILRACE_RETURN_IF_ERROR(FindTable(store, arguments.table).status());
-    return PrintPages(
-        context, arguments, [&](const std::optional<Item>& after, uint32_t items_max) {
-          return store.Scan(arguments.table, {.items_max = items_max, .start_after = after});
-        });
+    std::unique_ptr<TableAsOf> then;
+    if (!arguments.at.empty()) {
+      TAILRACE_ASSIGN_OR_RETURN(const Moment moment, ParseMoment(arguments.at));
+      TAILRACE_ASSIGN_OR_RETURN(then, TableAsOf::Open(store, arguments.table, moment, {}));
+    }
+    return PrintPages(context, arguments,
+                      [&](const std::optional<Item>& after, uint32_t items_max) {
+                        const ScanRequest request{.items_max = items_max, .start_after = after};
+                        return then ? then->Scan(request) : store.Scan(arguments.table, request);
+                      });
   });
 }
 
@@ -177,6 +186,7 @@ void AddScanCommands(Registry& registry) {
       "Example: tailrace scan UserGames --limit 10");
   command.add_option("table", scan->table, "The table")->required();
   AddPageOptions(command, *scan);
+  command.add_option("--at", scan->at, kAtHelp);
   registry.OnRun(command, [scan](Context& context) { return Scan(context, *scan); });
   AddQueryCommand(registry);
 }

@@ -12,6 +12,25 @@ constexpr uint64_t kHourMs = 60 * kMinuteMs;
 constexpr ViewType kViews[] = {ViewType::kKeysOnly, ViewType::kNewImage, ViewType::kOldImage,
                                ViewType::kNewAndOldImages};
 
+// Keeps writers away from a table for as long as it lives.
+class Fence {
+ public:
+  Fence(World& world, uint32_t table) : closed_(world.closed[table]) {
+    closed_.store(true);
+    lock_.emplace(world.fences[table]);
+  }
+  ~Fence() {
+    lock_.reset();
+    closed_.store(false);
+  }
+  Fence(const Fence&) = delete;
+  Fence& operator=(const Fence&) = delete;
+
+ private:
+  std::atomic<bool>& closed_;
+  std::optional<WriterLock> lock_;
+};
+
 class Control {
  public:
   explicit Control(World& world) : world_(world), random_(MixSeed(world.plan.seed, 50)) {}
@@ -162,8 +181,8 @@ void Control::Create(uint32_t table, std::optional<ViewType> view) {
   event.outcome = view.has_value();
   if (view) event.view = *view;
   // Where a table without a stream began can only be told if nobody writes meanwhile.
-  if (!view) world_.closed[table].store(true);
-  if (!view) world_.fences[table].Lock();
+  std::optional<Fence> fence;
+  if (!view) fence.emplace(world_, table);
   world_.teller.Tell(event);
   const auto made =
       world_.store->CreateTable({.name = space.name(), .keys = space.schema(), .stream = view});
@@ -180,8 +199,6 @@ void Control::Create(uint32_t table, std::optional<ViewType> view) {
     }
   }
   End(event, made.status(), sequence);
-  if (!view) world_.fences[table].Unlock();
-  if (!view) world_.closed[table].store(false);
 }
 
 void Control::Drop(const TableInfo& info) {
@@ -190,15 +207,13 @@ void Control::Drop(const TableInfo& info) {
   Event event = Begin(Operation::kDropTable, table);
   event.first = info.id.value;
   if (info.stream_view) event.stream = info.latest_stream->value;
-  if (fenced) world_.closed[table].store(true);
-  if (fenced) world_.fences[table].Lock();
+  std::optional<Fence> fence;
+  if (fenced) fence.emplace(world_, table);
   world_.teller.Tell(event);
   const Status dropped = world_.store->DropTable(info.name);
   uint64_t sequence = 0;
   if (dropped.ok()) sequence = fenced ? Now() : DisabledAt(*info.latest_stream);
   End(event, dropped, sequence);
-  if (fenced) world_.fences[table].Unlock();
-  if (fenced) world_.closed[table].store(false);
 }
 
 void Control::Enable(const TableInfo& info) {

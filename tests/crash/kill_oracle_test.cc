@@ -354,7 +354,7 @@ TEST(KillOracleTest, ATokenMayExpireInItsTime) {
   EndTransaction(story);
   InBoth(story, ShowLeft);
   InBoth(story, ShowRight);
-  for (size_t life : {1, 2}) story[life].back().true_ms = story[life].front().true_ms = 600'001;
+  for (size_t life : {1u, 2u}) story[life].back().true_ms = story[life].front().true_ms = 600'001;
   EXPECT_EQ(Verdict(story), "");
 }
 

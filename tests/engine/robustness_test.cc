@@ -890,8 +890,9 @@ TEST_P(RobustnessTest, NoCallFromACallableReachesTheStore) {
       {"DurableReader::Checkpoint", [&] { return reader->Checkpoint(shard); }},
       {"DurableReader::Forget", [&] { return DurableReader::Forget(store, "r"); }},
   };
-  for (const auto& [name, call] : calls) {
-    SCOPED_TRACE(name);
+  for (const auto& each : calls) {
+    SCOPED_TRACE(each.first);
+    const auto& call = each.second;
     Status from_condition;
     ASSERT_OK(store_->Put("UserGames", Game(1, "never"), {.condition = [&](const Item*) {
                             from_condition = call();

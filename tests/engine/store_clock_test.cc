@@ -157,9 +157,9 @@ TEST(StoreClockTest, ACrashBeforeConfirmationCountsNoDowntimeTwice) {
   std::string directory = temp.path() + "/0";
   auto store = Store::Open(directory, options).value();
   ASSERT_OK(store->CreateTable({.name = "UserGames", .keys = kGameKeys}));
-  for (int life = 1; life <= 4; ++life) {
+  for (uint64_t life = 1; life <= 4; ++life) {
     time.Advance(kHourMs);  // It runs for an hour,
-    ASSERT_OK(store->Put("UserGames", Game(life, "a")));
+    ASSERT_OK(store->Put("UserGames", Game(static_cast<int64_t>(life), "a")));
     const std::string copy = temp.path() + "/" + std::to_string(life);
     CopyStore(directory, copy);
     ASSERT_OK(store->Close());

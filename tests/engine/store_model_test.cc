@@ -62,10 +62,10 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
   void Open() {
     StoreOptions options = SmallOptions(clock_, GetParam());
     options.fs = &fs_;
-    options.journal_segment_bytes = 64 << 10 << random_.Below(3);
-    options.generation_bytes_max = 4 << 10 << random_.Below(6);
+    options.journal_segment_bytes = 64ull << 10 << random_.Below(3);
+    options.generation_bytes_max = 4ull << 10 << random_.Below(6);
     options.journal_bytes_max = 1 << 20;
-    options.shard_segment_bytes_max = 8 << 10 << random_.Below(3);
+    options.shard_segment_bytes_max = 8ull << 10 << random_.Below(3);
     options.shards_per_stream = static_cast<uint32_t>(random_.Between(1, 5));
     options.shards_per_stream_max = 9;
     options.shard_split_records_per_second = random_.Below(3);

@@ -256,6 +256,27 @@ TEST_F(Command, ItemsArePutReadAndDeleted) {
   EXPECT_EQ(run_({"scan", "UserGames", "--count"}).out, "1\n");
 }
 
+TEST_F(Command, ItemsAreReadAsTheyWere) {
+  MakeGames();
+  ASSERT_EQ(run_({"streams", "enable", "UserGames", "NEW_AND_OLD_IMAGES"}).exit_code, 0);
+  const std::string first =
+      run_.Json({"put", "UserGames", "game_id=1", "user=eve"})[0]["sequence"].get<std::string>();
+  ASSERT_EQ(run_({"delete", "UserGames", "game_id=1"}).exit_code, 0);
+  ASSERT_EQ(run_({"put", "UserGames", "game_id=3"}).exit_code, 0);
+  EXPECT_EQ(run_({"get", "UserGames", "game_id=1"}).exit_code, 1);
+  EXPECT_EQ(run_({"get", "UserGames", "game_id=1", "--at", first}).out,
+            "{game_id: 1, user: \"eve\"}\n");
+  const CommandResult none = run_({"get", "UserGames", "game_id=3", "--at", first});
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_EQ(none.err, "tailrace: there was no such item then\n");
+  EXPECT_EQ(run_({"scan", "UserGames", "--at", first, "--count"}).out, "2\n");
+  EXPECT_EQ(run_({"scan", "UserGames", "--at", "2100-01-01", "--count"}).out, "2\n");
+  const CommandResult early = run_({"scan", "UserGames", "--at", "2020-05-09"});
+  EXPECT_NE(early.exit_code, 0);
+  EXPECT_THAT(early.err, HasSubstr("the stream was enabled later"));
+  EXPECT_EQ(run_({"scan", "UserGames", "--at", "soon"}).exit_code, 2);
+}
+
 TEST_F(Command, ConditionsRefuseWithExitCode1) {
   MakeGames();
   const CommandResult refused = run_({"put", "UserGames", "game_id=1", "user=eve", "--if-absent"});

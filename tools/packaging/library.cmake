@@ -5,7 +5,8 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 # What embedders may include; what these include in turn comes along by itself.
-set(TAILRACE_PUBLIC_HEADERS engine/store.h engine/durable_reader.h engine/replay.h)
+set(TAILRACE_PUBLIC_HEADERS
+  engine/store.h engine/durable_reader.h engine/replay.h engine/table_as_of.h)
 
 # The public headers, with their includes of one another turned into "tailrace/...", in a folder
 # that holds nothing else: an embedder may have an engine/ or a shards/ of its own.
@@ -40,7 +41,8 @@ target_include_directories(tailrace_library INTERFACE
   $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 # PRIVATE: what a program needs at its link, never at its compiling.
 target_link_libraries(tailrace_library
-  PRIVATE Threads::Threads protobuf::libprotobuf PkgConfig::rocksdb PkgConfig::xxhash)
+  PRIVATE Threads::Threads protobuf::libprotobuf PkgConfig::rocksdb PkgConfig::xxhash
+          ${TAILRACE_SANITIZER_LIBRARIES})
 
 if(NOT TAILRACE_INSTALL)
   return()
