@@ -1,0 +1,97 @@
+// tailrace_bench: Tailrace beside its rivals, on the disk that --dir is on. The flags of Google
+// Benchmark work too: --benchmark_filter, --benchmark_repetitions, --benchmark_out and so on;
+// tools/bench runs it whole and writes docs/benchmarks.md.
+#include <benchmark/benchmark.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "bench/cases.h"
+#include "bench/engine.h"
+#include "bench/settings.h"
+
+namespace tailrace::bench {
+namespace {
+
+constexpr char kHelp[] =
+    "tailrace_bench --dir DIRECTORY [--items N] [--seconds S] [--stream-bytes N]\n"
+    "               [--journal-bytes N] [Google Benchmark's flags]\n"
+    "  --dir            where stores are made (and removed again); say which disk to measure\n"
+    "  --items          items in a store before it is measured (1000000)\n"
+    "  --seconds        that each write and read case runs (2)\n"
+    "  --stream-bytes   of change records for a stream scan (1 GiB)\n"
+    "  --journal-bytes  of user data that a recovery replays (1 GiB)\n";
+
+// The value of --name=value or of "--name value", or null when this is another argument.
+const char* ValueOf(const char* name, int& i, int argc, char** argv) {
+  const size_t length = std::strlen(name);
+  if (std::strncmp(argv[i], name, length) != 0) return nullptr;
+  if (argv[i][length] == '=') return argv[i] + length + 1;
+  if (argv[i][length] != '\0' || i + 1 == argc) return nullptr;
+  return argv[++i];
+}
+
+template <typename Number>
+void Parse(const char* text, Number& number) {
+  const auto [end, error] = std::from_chars(text, text + std::strlen(text), number);
+  if (error == std::errc() && *end == '\0' && number > 0) return;
+  std::cerr << "tailrace_bench: '" << text << "' is no number above 0\n";
+  std::exit(2);
+}
+
+// Takes our own flags out; returns what is left for Google Benchmark.
+std::vector<char*> ParseFlags(int argc, char** argv, const char*& fill) {
+  std::vector<char*> rest{argv[0]};
+  Settings& settings = TheSettings();
+  for (int i = 1; i < argc; ++i) {
+    if (std::strncmp(argv[i], kFillFlag, std::strlen(kFillFlag)) == 0) {
+      fill = argv[i] + std::strlen(kFillFlag);
+    } else if (const char* directory = ValueOf("--dir", i, argc, argv)) {
+      settings.directory = directory;
+    } else if (const char* items = ValueOf("--items", i, argc, argv)) {
+      Parse(items, settings.items);
+    } else if (const char* seconds = ValueOf("--seconds", i, argc, argv)) {
+      Parse(seconds, settings.seconds);
+    } else if (const char* stream = ValueOf("--stream-bytes", i, argc, argv)) {
+      Parse(stream, settings.stream_bytes);
+    } else if (const char* journal = ValueOf("--journal-bytes", i, argc, argv)) {
+      Parse(journal, settings.journal_bytes);
+    } else {
+      if (std::strcmp(argv[i], "--help") == 0) std::cout << kHelp;
+      rest.push_back(argv[i]);
+    }
+  }
+  return rest;
+}
+
+int Main(int argc, char** argv) {
+  const char* fill = nullptr;
+  std::vector<char*> rest = ParseFlags(argc, argv, fill);
+  auto rest_count = static_cast<int>(rest.size());
+  benchmark::Initialize(&rest_count, rest.data());
+  if (benchmark::ReportUnrecognizedArguments(rest_count, rest.data())) return 2;
+  if (TheSettings().directory.empty()) {
+    std::cerr << "tailrace_bench: say which disk to measure with --dir DIRECTORY\n" << kHelp;
+    return 2;
+  }
+  std::filesystem::create_directories(TheSettings().directory);
+  if (fill != nullptr) FillAndDie(fill);
+  AddWriteCases();
+  AddReadCases();
+  AddReaderLatencyCases();
+  AddRecoveryCases();
+  benchmark::RunSpecifiedBenchmarks();
+  DropEngines();
+  benchmark::Shutdown();
+  return 0;
+}
+
+}  // namespace
+}  // namespace tailrace::bench
+
+int main(int argc, char** argv) { return tailrace::bench::Main(argc, argv); }

@@ -1,0 +1,90 @@
+// recovery/<engine>: opening a store that died with TheSettings().journal_bytes of log that nothing
+// else has. A child process fills the store and kills itself, once for each opening.
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "bench/cases.h"
+#include "bench/engine.h"
+#include "bench/meters.h"
+#include "bench/settings.h"
+#include "bench/workload.h"
+#include "wal/check.h"
+
+namespace tailrace::bench {
+namespace {
+
+constexpr uint64_t kValueBytes = 200;
+constexpr Kind kKinds[] = {Kind::kTailrace, Kind::kRocksGetPut, Kind::kRocksOutbox};
+
+EngineOptions OptionsOf(Kind kind) {
+  // A buffer that never fills: what is written stays in the log.
+  return {
+      .kind = kind, .safety = Safety::kBuffered, .buffer_bytes = 4 * TheSettings().journal_bytes};
+}
+
+std::string DirectoryOf(Kind kind) { return TheSettings().directory + "/recovery-" + NameOf(kind); }
+
+void StartFiller(Kind kind) {
+  std::string program = std::filesystem::read_symlink("/proc/self/exe");
+  std::string fill = std::string(kFillFlag) + NameOf(kind);
+  std::string directory = "--dir=" + TheSettings().directory;
+  std::string items = "--items=" + std::to_string(TheSettings().items);
+  std::string bytes = "--journal-bytes=" + std::to_string(TheSettings().journal_bytes);
+  char* arguments[] = {program.data(), fill.data(),  directory.data(),
+                       items.data(),   bytes.data(), nullptr};
+  pid_t child = 0;
+  TAILRACE_CHECK(posix_spawn(&child, program.c_str(), nullptr, nullptr, arguments, environ) == 0,
+                 "cannot start a child");
+  int status = 0;
+  TAILRACE_CHECK(waitpid(child, &status, 0) == child, "lost a child");
+  TAILRACE_CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "the child ended otherwise");
+}
+
+void RunRecovery(benchmark::State& state, Kind kind) {
+  for (auto _ : state) {
+    const std::string directory = DirectoryOf(kind);
+    std::filesystem::remove_all(directory);
+    StartFiller(kind);
+    const uint64_t begin_ns = NowNs();
+    const auto engine = OpenEngine(directory, OptionsOf(kind));
+    state.SetIterationTime(static_cast<double>(NowNs() - begin_ns) / 1e9);
+    state.SetBytesProcessed(static_cast<int64_t>(TheSettings().journal_bytes));
+    TAILRACE_CHECK(engine->Read(0) == kValueBytes, "the store lost what it was given");
+  }
+  std::filesystem::remove_all(DirectoryOf(kind));
+}
+
+}  // namespace
+
+void FillAndDie(const char* what) {
+  for (const Kind kind : kKinds) {
+    if (std::string(what) != NameOf(kind)) continue;
+    const auto engine = OpenEngine(DirectoryOf(kind), OptionsOf(kind));
+    engine->Load(0, kValueBytes);  // Nothing; but streams begin.
+    ValueMaker values(kValueBytes, 5);
+    // The same user bytes for all; a log has somewhat more.
+    const uint64_t writes = TheSettings().journal_bytes / (kValueBytes + KeyOf(0).size());
+    for (uint64_t i = 0; i < writes; ++i) {
+      engine->Write(i % TheSettings().items, values.Next());
+    }
+    kill(getpid(), SIGKILL);
+  }
+  TAILRACE_CHECK(false, "unknown engine to fill");
+  abort();
+}
+
+void AddRecoveryCases() {
+  for (const Kind kind : kKinds) {
+    benchmark::RegisterBenchmark((std::string("recovery/") + NameOf(kind)).c_str(),
+                                 [=](benchmark::State& state) { RunRecovery(state, kind); })
+        ->Iterations(1)
+        ->UseManualTime()
+        ->Unit(benchmark::kMillisecond);
+  }
+}
+
+}  // namespace tailrace::bench
