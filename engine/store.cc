@@ -86,13 +86,12 @@ class StoreImpl final : public Store, public engine::SystemTables {
   }
   Status Wait(const CommitToken& token) override {
     TAILRACE_RETURN_IF_ERROR(Open());
-    if (token.end > core_->journal->appended()) {
-      return InvalidArgument("the token is of another store, or of another opening of this one");
-    }
+    TAILRACE_RETURN_IF_ERROR(CheckToken(token));
     return core_->positions->WaitSafe(token.end);
   }
   Status WaitFannedOut(const CommitToken& token) override {
     TAILRACE_RETURN_IF_ERROR(Open());
+    TAILRACE_RETURN_IF_ERROR(CheckToken(token));
     return core_->positions->WaitFannedOut(token.end);
   }
 
@@ -146,6 +145,11 @@ class StoreImpl final : public Store, public engine::SystemTables {
   Status MayEnter() const;
   // What every method but Close begins with.
   Status Open() const;
+  // Nothing would ever reach what was not appended: no token of this opening says so.
+  Status CheckToken(const CommitToken& token) const {
+    if (token.end <= core_->journal->appended_by_callers()) return Status::Ok();
+    return InvalidArgument("the token is of another store, or of another opening of this one");
+  }
   // The catalogue, safe to show.
   Result<std::shared_ptr<const engine::Catalogue>> SafeCatalogue();
   // The same once its streams can be read.

@@ -249,7 +249,10 @@ struct StoreStats {
   StoreId store_id;
   Epoch epoch;
   Durability durability = Durability::kSync;
-  Lsn appended, durable, safe, fanned_out, cut, recycled;
+  // Of the journal. Its own frames count in the first two, so they may lie above the others for
+  // good; to wait for something there are commit tokens.
+  Lsn appended, durable;
+  Lsn safe, fanned_out, cut, recycled;
   uint64_t journal_live_bytes = 0;
   uint64_t journal_disk_bytes = 0;
   uint64_t index_bytes = 0;  // RocksDB's files.
@@ -347,7 +350,7 @@ class Store {
   // that this opening of the store has not given out.
   virtual Status Wait(const CommitToken& token) = 0;
   // Waits until readers of streams can see the commit too: fan-out follows writes at once, but
-  // apart from them.
+  // apart from them. kInvalidArgument like Wait.
   virtual Status WaitFannedOut(const CommitToken& token) = 0;
 
   virtual Result<std::optional<Item>> Get(const std::string& table, const Item& key) = 0;

@@ -44,6 +44,10 @@ class FileJournal final : public Journal {
   Status WaitDurable(Lsn end) override;
   Status Sync() override;
   Lsn appended() const override { return Lsn{appended_.load(std::memory_order_acquire)}; }
+  Lsn appended_by_callers() const override {
+    const MutexLock lock(mutex_);
+    return previous_end_;
+  }
   Lsn durable() const override { return Lsn{durable_.load(std::memory_order_acquire)}; }
   Result<Frame> Read(Lsn at) const override;
   void Recycle(Lsn below) override;

@@ -141,6 +141,9 @@ class Journal {
   // End of the last frame appended / known durable, the journal's own frames and padding included.
   // durable() <= appended().
   virtual Lsn appended() const = 0;
+  // End of the last frame that a caller appended, or where this epoch began: appended() without the
+  // journal's own frames at its end.
+  virtual Lsn appended_by_callers() const = 0;
   virtual Lsn durable() const = 0;
 
   // The first caller's frame that begins at or after `at`. kNotFound when there is none below

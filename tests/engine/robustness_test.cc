@@ -154,6 +154,8 @@ class RobustnessTest : public StoreTest {
   // copy of it as a dying process would leave it, closed_ (its own directory) was closed.
   void Build() {
     options_.journal_segment_bytes = 64 << 10;
+    options_.generation_bytes_max = 4 << 20;  // No checkpoint but the one below.
+    options_.journal_bytes_max = 8 << 20;
     options_.shard_segment_bytes_max = 8 << 10;
     options_.shards_per_stream = 2;
     Open();

@@ -47,6 +47,7 @@ class StorePauseTest : public StoreTest {
   StorePauseTest() {
     options_.on_pause_point = [this](PausePoint point) { holder_.Reached(point); };
   }
+  ~StorePauseTest() override { store_.reset(); }  // While there is something to call.
   Holder holder_;
 };
 

@@ -48,6 +48,7 @@ class TransactionTest : public StoreTest {
       commits_ += point == PausePoint::kAfterAppend;
     };
   }
+  ~TransactionTest() override { store_.reset(); }  // While there is something to call.
   void SetUp() override {
     Open();
     MakeGames(ViewType::kNewAndOldImages);

@@ -258,7 +258,6 @@ TEST_F(Command, ItemsArePutReadAndDeleted) {
 
 TEST_F(Command, ItemsAreReadAsTheyWere) {
   MakeGames();
-  ASSERT_EQ(run_({"streams", "enable", "UserGames", "NEW_AND_OLD_IMAGES"}).exit_code, 0);
   const std::string first =
       run_.Json({"put", "UserGames", "game_id=1", "user=eve"})[0]["sequence"].get<std::string>();
   ASSERT_EQ(run_({"delete", "UserGames", "game_id=1"}).exit_code, 0);
