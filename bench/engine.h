@@ -17,7 +17,7 @@ enum class Kind {
   kTailraceNoStream,
   kRocksPut,        // Put without looking: no old image, no change record.
   kRocksGetPut,     // Under a striped lock: Get, Put. No change record.
-  kRocksOutbox,     // Under a striped lock: Get, one WriteBatch of item and change record.
+  kRocksOutbox,     // Under a striped lock: Get, both item and change record in one Write.
   kRocksTxnOutbox,  // TransactionDB: GetForUpdate, item and change record, Commit.
 };
 inline constexpr Kind kEveryKind[] = {

@@ -263,7 +263,8 @@ TEST(ShardLogTest, AnOfflineReadingLeavesOutSegmentsThatLieBefore) {
     ASSERT_GE(found.size(), wanted);
     ASSERT_LE(found.size(), wanted + 6000 / 50);
     EXPECT_EQ(found.front(), records[records.size() - found.size()].sequence);
-    if (first + 1 == records.size()) {
+    // By time this need not be so: the segment before may hold records of the same millisecond.
+    if (first + 1 == records.size() && from.sequence.value != 0) {
       EXPECT_EQ(report->segments, 1u);
     }
   };
