@@ -1,9 +1,16 @@
-// The groups of benchmarks; each registers its own.
+// The groups of benchmarks; each registers its own, rivals side by side.
 #pragma once
 
 #include <benchmark/benchmark.h>
 
+#include <functional>
+#include <string>
+
 namespace tailrace::bench {
+
+// Registers one case that measures its own time, once. Called again with the same name it is one
+// more round of it.
+void AddCase(const std::string& name, const std::function<void(benchmark::State&)>& run);
 
 void AddWriteCases();
 void AddReadCases();

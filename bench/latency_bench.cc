@@ -99,11 +99,7 @@ void AddReaderLatencyCases() {
   for (const Durability durability : {Durability::kBuffered, Durability::kSync}) {
     const std::string name = std::string("latency/commit_to_reader/in_process/") +
                              (durability == Durability::kSync ? "sync" : "buffered");
-    benchmark::RegisterBenchmark(name.c_str(),
-                                 [=](benchmark::State& state) { RunInProcess(state, durability); })
-        ->Iterations(1)
-        ->UseManualTime()
-        ->Unit(benchmark::kMillisecond);
+    AddCase(name, [=](benchmark::State& state) { RunInProcess(state, durability); });
   }
 }
 

@@ -19,9 +19,10 @@ namespace tailrace::bench {
 namespace {
 
 constexpr char kHelp[] =
-    "tailrace_bench --dir DIRECTORY [--items N] [--seconds S] [--stream-bytes N]\n"
-    "               [--journal-bytes N] [Google Benchmark's flags]\n"
+    "tailrace_bench --dir DIRECTORY [--rounds N] [--items N] [--seconds S]\n"
+    "               [--stream-bytes N] [--journal-bytes N] [Google Benchmark's flags]\n"
     "  --dir            where stores are made (and removed again); say which disk to measure\n"
+    "  --rounds         in which every case runs once, so that rivals meet the same weather (1)\n"
     "  --items          items in a store before it is measured (1000000)\n"
     "  --seconds        that each write and read case runs (2)\n"
     "  --stream-bytes   of change records for a stream scan (1 GiB)\n"
@@ -55,6 +56,8 @@ std::vector<char*> ParseFlags(int argc, char** argv, const char*& fill) {
       settings.directory = directory;
     } else if (const char* items = ValueOf("--items", i, argc, argv)) {
       Parse(items, settings.items);
+    } else if (const char* rounds = ValueOf("--rounds", i, argc, argv)) {
+      Parse(rounds, settings.rounds);
     } else if (const char* seconds = ValueOf("--seconds", i, argc, argv)) {
       Parse(seconds, settings.seconds);
     } else if (const char* stream = ValueOf("--stream-bytes", i, argc, argv)) {
@@ -81,10 +84,12 @@ int Main(int argc, char** argv) {
   }
   std::filesystem::create_directories(TheSettings().directory);
   if (fill != nullptr) FillAndDie(fill);
-  AddWriteCases();
-  AddReadCases();
-  AddReaderLatencyCases();
-  AddRecoveryCases();
+  for (uint64_t round = 0; round < TheSettings().rounds; ++round) {
+    AddWriteCases();
+    AddReadCases();
+    AddReaderLatencyCases();
+    AddRecoveryCases();
+  }
   benchmark::RunSpecifiedBenchmarks();
   DropEngines();
   benchmark::Shutdown();
@@ -92,6 +97,14 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
+
+void AddCase(const std::string& name, const std::function<void(benchmark::State&)>& run) {
+  benchmark::RegisterBenchmark(name.c_str(), run)
+      ->Iterations(1)
+      ->UseManualTime()
+      ->Unit(benchmark::kMillisecond);
+}
+
 }  // namespace tailrace::bench
 
 int main(int argc, char** argv) { return tailrace::bench::Main(argc, argv); }

@@ -102,28 +102,22 @@ void RunStreamScan(benchmark::State& state, Kind kind) {
   }
 }
 
-template <typename Run>
-void Add(const std::string& name, const Run& run) {
-  benchmark::RegisterBenchmark(name.c_str(), run)
-      ->Iterations(1)
-      ->UseManualTime()
-      ->Unit(benchmark::kMillisecond);
-}
-
 }  // namespace
 
 void AddReadCases() {
-  for (const Kind kind : {Kind::kTailrace, Kind::kRocksPut}) {
-    for (const Where where : {Where::kFiles, Where::kBuffer, Where::kAbsent}) {
-      Add(std::string("read/get/") + NameOf(kind) + "/" + NameOf(where),
-          [=](benchmark::State& state) { RunGet(state, kind, where); });
+  for (const Where where : {Where::kFiles, Where::kBuffer, Where::kAbsent}) {
+    for (const Kind kind : {Kind::kTailrace, Kind::kRocksPut}) {
+      AddCase(std::string("read/get/") + NameOf(kind) + "/" + NameOf(where),
+              [=](benchmark::State& state) { RunGet(state, kind, where); });
     }
-    Add(std::string("read/range:100/") + NameOf(kind),
-        [=](benchmark::State& state) { RunRange(state, kind); });
+  }
+  for (const Kind kind : {Kind::kTailrace, Kind::kRocksPut}) {
+    AddCase(std::string("read/range:100/") + NameOf(kind),
+            [=](benchmark::State& state) { RunRange(state, kind); });
   }
   for (const Kind kind : {Kind::kTailrace, Kind::kRocksOutbox}) {
-    Add(std::string("stream_scan/") + NameOf(kind),
-        [=](benchmark::State& state) { RunStreamScan(state, kind); });
+    AddCase(std::string("stream_scan/") + NameOf(kind),
+            [=](benchmark::State& state) { RunStreamScan(state, kind); });
   }
 }
 

@@ -79,11 +79,8 @@ void FillAndDie(const char* what) {
 
 void AddRecoveryCases() {
   for (const Kind kind : kKinds) {
-    benchmark::RegisterBenchmark((std::string("recovery/") + NameOf(kind)).c_str(),
-                                 [=](benchmark::State& state) { RunRecovery(state, kind); })
-        ->Iterations(1)
-        ->UseManualTime()
-        ->Unit(benchmark::kMillisecond);
+    AddCase(std::string("recovery/") + NameOf(kind),
+            [=](benchmark::State& state) { RunRecovery(state, kind); });
   }
 }
 

@@ -106,35 +106,30 @@ void Add(const WriteCase& what) {
       "/keys:" + (what.keys == KeyChooser::Kind::kUniform ? "uniform" : "zipfian") +
       "/value:" + std::to_string(what.value_bytes) + "/threads:" + std::to_string(what.threads) +
       "/in_flight:" + std::to_string(what.in_flight);
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [what](benchmark::State& state) { RunWrite(state, what); })
-      ->Iterations(1)
-      ->UseManualTime()
-      ->Unit(benchmark::kMillisecond);
+  AddCase(name, [what](benchmark::State& state) { RunWrite(state, what); });
+}
+
+// Many writes behind one sync: rivals need a thread for each.
+void AddManyInFlight(Kind kind, KeyChooser::Kind keys, uint64_t value_bytes) {
+  if (!IsTailrace(kind)) return Add({kind, Safety::kSync, keys, value_bytes, 64});
+  for (const int in_flight : {64, 4096}) {
+    Add({kind, Safety::kSync, keys, value_bytes, 1, in_flight});
+    Add({kind, Safety::kSync, keys, value_bytes, 2, in_flight / 2});
+  }
+  Add({kind, Safety::kBuffered, keys, value_bytes, 1, 64});
 }
 
 }  // namespace
 
 void AddWriteCases() {
-  for (const Kind kind : kEveryKind) {
-    for (const uint64_t value_bytes : {100, 1000}) {
-      for (const auto keys : {KeyChooser::Kind::kUniform, KeyChooser::Kind::kZipfian}) {
-        for (const Safety safety : {Safety::kBuffered, Safety::kSync}) {
-          for (const int threads : {1, 2, 8}) {
-            Add({kind, safety, keys, value_bytes, threads});
-          }
+  for (const uint64_t value_bytes : {100, 1000}) {
+    for (const auto keys : {KeyChooser::Kind::kUniform, KeyChooser::Kind::kZipfian}) {
+      for (const Safety safety : {Safety::kBuffered, Safety::kSync}) {
+        for (const int threads : {1, 2, 8}) {
+          for (const Kind kind : kEveryKind) Add({kind, safety, keys, value_bytes, threads});
         }
-        // Many writes behind one sync: rivals need a thread for each.
-        if (!IsTailrace(kind)) {
-          Add({kind, Safety::kSync, keys, value_bytes, 64});
-          continue;
-        }
-        for (const int in_flight : {64, 4096}) {
-          Add({kind, Safety::kSync, keys, value_bytes, 1, in_flight});
-          Add({kind, Safety::kSync, keys, value_bytes, 2, in_flight / 2});
-        }
-        Add({kind, Safety::kBuffered, keys, value_bytes, 1, 64});
       }
+      for (const Kind kind : kEveryKind) AddManyInFlight(kind, keys, value_bytes);
     }
   }
 }

@@ -4,6 +4,7 @@
 
 #include "engine/cut.pb.h"
 #include "engine/fold.h"
+#include "wal/named_thread.h"
 
 namespace tailrace::engine {
 namespace {
@@ -16,7 +17,7 @@ constexpr uint64_t kRetryUs = 1'000'000;
 
 void Checkpointer::Start() {
   active_begin_.store(core_.positions->cut().value);
-  thread_ = std::thread([this] { Loop(); });
+  thread_ = NamedThread("tr-checkpointer", [this] { Loop(); });
 }
 
 void Checkpointer::Stop() {

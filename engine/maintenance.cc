@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "wal/named_thread.h"
+
 namespace tailrace::engine {
 namespace {
 
@@ -13,7 +15,7 @@ constexpr uint64_t kIntervalMsMax = 100ull * 366 * 24 * 3600'000;
 
 void Maintenance::Start() {
   if (core_.options.maintenance_interval_ms == 0) return;
-  thread_ = std::thread([this] { Loop(); });
+  thread_ = NamedThread("tr-upkeep", [this] { Loop(); });
 }
 
 void Maintenance::Stop() {

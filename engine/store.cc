@@ -119,10 +119,12 @@ class StoreImpl final : public Store, public engine::SystemTables {
   Result<ChangePage> ReadShard(const Position& position, const PageLimits& limits) override;
   Result<bool> WaitShard(const Position& position, uint64_t timeout_ms) override {
     TAILRACE_RETURN_IF_ERROR(Open());
+    const wal::Positions::Haste haste(*core_->positions);
     return core_->shards->Wait(position, timeout_ms);
   }
   Result<bool> WaitShards(const std::vector<Position>& positions, uint64_t timeout_ms) override {
     TAILRACE_RETURN_IF_ERROR(Open());
+    const wal::Positions::Haste haste(*core_->positions);
     return core_->shards->WaitAny(positions, timeout_ms);
   }
 

@@ -1,8 +1,10 @@
 #include "engine/write_buffer.h"
 
+#include <algorithm>
 #include <set>
 
 #include "wal/check.h"
+#include "wal/coding.h"
 
 namespace tailrace::engine {
 
@@ -22,6 +24,25 @@ void GenerationGate::WaitForAtMost(uint64_t living) {
   while (living_ > living) gone_.Wait(mutex_);
 }
 
+Generation::Key::Key(TableId of, ByteView key) : table(of), bytes(key) {
+  char first[sizeof prefix] = {};
+  std::copy_n(bytes.begin(), std::min(bytes.size(), sizeof first), first);
+  prefix = LoadBig64(first);
+}
+
+// Of equal prefixes the whole keys decide. Zeros stand for what a short key lacks, which keeps the
+// order of bytes: of "ab" and "ab\0" the prefixes are the same and the first is less.
+template <typename A, typename B>
+bool Generation::Order::Less(const A& a, const B& b) {
+  if (a.table != b.table) return a.table < b.table;
+  if (a.prefix != b.prefix) return a.prefix < b.prefix;
+  return a.key() < b.key();
+}
+
+bool Generation::Order::operator()(const Slot& a, const Slot& b) const { return Less(a, b); }
+bool Generation::Order::operator()(const Slot& a, const Key& b) const { return Less(a, b); }
+bool Generation::Order::operator()(const Key& a, const Slot& b) const { return Less(a, b); }
+
 Generation::Generation(std::shared_ptr<GenerationGate> gate) : gate_(std::move(gate)) {
   gate_->Opened();
 }
@@ -30,22 +51,26 @@ Generation::~Generation() { gate_->Gone(); }
 
 void Generation::SetItem(TableId table, ByteView key, Lsn lsn, std::optional<ByteView> image) {
   Stripe& stripe = stripes_[StripeOf(key)];
+  const Key wanted(table, key);
   MutexLock lock(stripe.latch);
-  auto [place, added] = stripe.items.try_emplace(Key{table, key}, BufferedItem{lsn, image});
-  if (added) {
+  const auto place = stripe.items.lower_bound(wanted);
+  if (place == stripe.items.end() || Order()(wanted, *place)) {
+    stripe.entries.push_back({key, {lsn, image}});
+    stripe.items.insert(place, Slot{table, wanted.prefix, &stripe.entries.back()});
     changes_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  TAILRACE_CHECK(place->second.lsn < lsn, "changes of a key come in journal order");
-  place->second = BufferedItem{lsn, image};
+  BufferedItem& item = place->entry->item;
+  TAILRACE_CHECK(item.lsn < lsn, "changes of a key come in journal order");
+  item = BufferedItem{lsn, image};
 }
 
 std::optional<BufferedItem> Generation::Find(TableId table, ByteView key) const {
   const Stripe& stripe = stripes_[StripeOf(key)];
   MutexLock lock(stripe.latch);
-  const auto found = stripe.items.find(Key{table, key});
+  const auto found = stripe.items.find(Key(table, key));
   if (found == stripe.items.end()) return std::nullopt;
-  return found->second;
+  return found->entry->item;
 }
 
 std::vector<Generation::KeyedItem> Generation::Range(TableId table, ByteView lower, ByteView upper,
@@ -57,17 +82,17 @@ std::vector<Generation::KeyedItem> Generation::Range(TableId table, ByteView low
   for (size_t step = 0; step <= last - first && found.size() < count; ++step) {
     const Stripe& stripe = stripes_[direction == Direction::kForward ? first + step : last - step];
     MutexLock lock(stripe.latch);
-    const auto begin = stripe.items.lower_bound(Key{table, lower});
+    const auto begin = stripe.items.lower_bound(Key(table, lower));
     const auto end =
-        stripe.items.lower_bound(upper.empty() ? Key{next_table, {}} : Key{table, upper});
+        stripe.items.lower_bound(upper.empty() ? Key(next_table, {}) : Key(table, upper));
     if (direction == Direction::kForward) {
       for (auto at = begin; at != end && found.size() < count; ++at) {
-        found.emplace_back(at->first.second, at->second);
+        found.emplace_back(at->entry->key, at->entry->item);
       }
     } else {
       for (auto at = end; at != begin && found.size() < count;) {
         --at;
-        found.emplace_back(at->first.second, at->second);
+        found.emplace_back(at->entry->key, at->entry->item);
       }
     }
   }
@@ -79,9 +104,9 @@ std::vector<TableId> Generation::Tables() const {
   for (const Stripe& stripe : stripes_) {
     MutexLock lock(stripe.latch);
     for (auto at = stripe.items.begin(); at != stripe.items.end();) {
-      const TableId table = at->first.first;
+      const TableId table = at->table;
       tables.insert(table);
-      at = stripe.items.lower_bound(Key{TableId{table.value + 1}, {}});
+      at = stripe.items.lower_bound(Key(TableId{table.value + 1}, {}));
     }
   }
   return {tables.begin(), tables.end()};

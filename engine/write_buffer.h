@@ -9,11 +9,12 @@
 // One generation is active; at most one is frozen, on its way into RocksDB.
 #pragma once
 
-#include <absl/container/btree_map.h>
+#include <absl/container/btree_set.h>
 
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -77,10 +78,38 @@ class Generation final : public ItemSink {
   uint64_t changes() const { return changes_.load(std::memory_order_relaxed); }
 
  private:
-  using Key = std::pair<TableId, ByteView>;
+  struct Entry {
+    ByteView key;
+    BufferedItem item;
+  };
+
+  // What is compared while a place is looked for. The key's first eight bytes, its hash, nearly
+  // always decide: a search touches the ordered set's own memory and only one entry's.
+  struct Key {
+    Key(TableId of, ByteView key);
+    ByteView key() const { return bytes; }
+    TableId table;
+    uint64_t prefix;  // Big-endian; zeros where the key is shorter.
+    ByteView bytes;
+  };
+  struct Slot {
+    ByteView key() const { return entry->key; }
+    TableId table;
+    uint64_t prefix;
+    Entry* entry;
+  };
+  struct Order {
+    using is_transparent = void;
+    bool operator()(const Slot& a, const Slot& b) const;
+    bool operator()(const Slot& a, const Key& b) const;
+    bool operator()(const Key& a, const Slot& b) const;
+    template <typename A, typename B>
+    static bool Less(const A& a, const B& b);
+  };
   struct alignas(64) Stripe {
     mutable Mutex latch;
-    absl::btree_map<Key, BufferedItem> items TAILRACE_GUARDED_BY(latch);
+    absl::btree_set<Slot, Order> items TAILRACE_GUARDED_BY(latch);
+    std::deque<Entry> entries TAILRACE_GUARDED_BY(latch);  // Stay where they are.
   };
 
   static size_t StripeOf(ByteView key) { return static_cast<unsigned char>(key.front()); }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "wal/check.h"
+#include "wal/named_thread.h"
 
 namespace tailrace::shards {
 
@@ -22,7 +23,7 @@ void FanOut::Start() {
     MutexLock lock(mutex_);
     folded_ = positions_.fanned_out();
   }
-  thread_ = std::thread([this] { Run(); });
+  thread_ = NamedThread("tr-fan-out", [this] { Run(); });
 }
 
 void FanOut::Stop() {
@@ -44,6 +45,7 @@ void FanOut::RequestCapture(Lsn at) {
 }
 
 Result<ShardSetState> FanOut::TakeCapture(Lsn at) {
+  const wal::Positions::Haste haste(positions_);
   MutexLock lock(mutex_);
   while (true) {
     const auto found = captures_.find(at);
@@ -59,7 +61,7 @@ Result<ShardSetState> FanOut::TakeCapture(Lsn at) {
 
 void FanOut::Run() {
   while (!stopping_) {
-    const auto safe = positions_.WaitSafeBeyond(positions_.fanned_out(), interrupted_);
+    const auto safe = positions_.AwaitFanOutWork(positions_.fanned_out(), interrupted_);
     // A failure elsewhere (the journal's) has its own reporter; nothing more becomes safe.
     if (!safe.ok()) return Fail(safe.status());
     interrupted_ = false;

@@ -4,6 +4,7 @@
 
 #include "wal/check.h"
 #include "wal/file_journal.h"
+#include "wal/named_thread.h"
 
 namespace tailrace::wal {
 
@@ -210,8 +211,8 @@ void FileJournal::PlaceMark() {
 
 void FileJournal::StartThreads() {
   if (!has_threads()) return;
-  if (synchronous()) writer_ = std::thread([this] { WriterLoop(); });
-  keeper_ = std::thread([this] { KeeperLoop(); });
+  if (synchronous()) writer_ = NamedThread("tr-writer", [this] { WriterLoop(); });
+  keeper_ = NamedThread("tr-keeper", [this] { KeeperLoop(); });
 }
 
 void FileJournal::StopThreads() {

@@ -4,22 +4,30 @@
 
 namespace tailrace::wal {
 
-Positions::Positions(Durability durability, Lsn start)
+Positions::Positions(Durability durability, Lsn start, uint64_t gather_us)
     : durability_(durability),
+      gather_us_(gather_us),
+      durable_(start),
+      safe_(start),
+      fanned_out_(start),
       entered_(start.value),
-      durable_(start.value),
-      safe_(start.value),
-      fanned_out_(start.value),
       shard_synced_(start.value),
       cut_(start.value),
       recycled_(start.value) {}
 
+void Positions::Move(Awaited& position, uint64_t end) {
+  position.value.store(end, std::memory_order_release);
+  if (position.waiters > 0) position.moved.NotifyAll();
+}
+
 void Positions::RaiseSafe() {
   uint64_t safe = entered_.load();
-  if (durability_ == Durability::kSync) safe = std::min(safe, durable_.load());
-  if (safe <= safe_.load()) return;
-  safe_.store(safe, std::memory_order_release);
-  moved_.NotifyAll();
+  if (durability_ == Durability::kSync) safe = std::min(safe, durable_.value.load());
+  if (safe <= safe_.value.load()) return;
+  Move(safe_, safe);
+  if (!fan_out_sleeps_) return;
+  fan_out_sleeps_ = false;  // So that it is woken once.
+  fan_out_wakes_.NotifyOne();
 }
 
 void Positions::Enter(Lsn previous_end, Lsn end) {
@@ -30,7 +38,7 @@ void Positions::Enter(Lsn previous_end, Lsn end) {
     early_.emplace(previous_end, end);
     return;
   }
-  while (true) {
+  while (!early_.empty()) {
     const auto next = early_.find(end);
     if (next == early_.end()) break;
     end = next->second;
@@ -42,23 +50,21 @@ void Positions::Enter(Lsn previous_end, Lsn end) {
 
 void Positions::AdvanceDurable(Lsn end) {
   MutexLock lock(mutex_);
-  if (end.value <= durable_.load()) return;
-  durable_.store(end.value, std::memory_order_release);
+  if (end.value <= durable_.value.load()) return;
+  Move(durable_, end.value);
   RaiseSafe();
-  moved_.NotifyAll();
 }
 
 void Positions::AdvanceFannedOut(Lsn end) {
   MutexLock lock(mutex_);
-  TAILRACE_CHECK(end.value >= fanned_out_.load() && end.value <= safe_.load(),
+  TAILRACE_CHECK(end.value >= fanned_out_.value.load() && end.value <= safe_.value.load(),
                  "fanned_out rises, up to safe");
-  fanned_out_.store(end.value, std::memory_order_release);
-  moved_.NotifyAll();
+  Move(fanned_out_, end.value);
 }
 
 void Positions::AdvanceShardSynced(Lsn end) {
   MutexLock lock(mutex_);
-  TAILRACE_CHECK(end.value >= shard_synced_.load() && end.value <= fanned_out_.load(),
+  TAILRACE_CHECK(end.value >= shard_synced_.load() && end.value <= fanned_out_.value.load(),
                  "shard_synced rises, up to fanned_out");
   shard_synced_.store(end.value, std::memory_order_release);
 }
@@ -67,7 +73,7 @@ void Positions::AdvanceCut(Lsn end) {
   MutexLock lock(mutex_);
   TAILRACE_CHECK(end.value >= cut_.load() && end.value <= shard_synced_.load(),
                  "cut rises, up to shard_synced");
-  TAILRACE_CHECK(end.value <= durable_.load(), "RocksDB never holds what is not durable");
+  TAILRACE_CHECK(end.value <= durable_.value.load(), "RocksDB never holds what is not durable");
   cut_.store(end.value, std::memory_order_release);
 }
 
@@ -78,48 +84,69 @@ void Positions::AdvanceRecycled(Lsn end) {
   recycled_.store(end.value, std::memory_order_release);
 }
 
-Status Positions::Wait(const std::atomic<uint64_t>& position, Lsn end) {
-  if (position.load(std::memory_order_acquire) >= end.value) return Status::Ok();
+Status Positions::Wait(Awaited& position, Lsn end) {
+  if (position.value.load(std::memory_order_acquire) >= end.value) return Status::Ok();
   MutexLock lock(mutex_);
-  while (position.load() < end.value) {
+  while (position.value.load() < end.value) {
     if (!failure_.ok()) return failure_;
-    moved_.Wait(mutex_);
+    ++position.waiters;
+    position.moved.Wait(mutex_);
+    --position.waiters;
   }
   return Status::Ok();
 }
 
 Status Positions::WaitSafe(Lsn end) { return Wait(safe_, end); }
 Status Positions::WaitDurable(Lsn end) { return Wait(durable_, end); }
-Status Positions::WaitFannedOut(Lsn end) { return Wait(fanned_out_, end); }
 
-Result<Lsn> Positions::WaitSafeBeyond(Lsn beyond) {
-  MutexLock lock(mutex_);
-  while (safe_.load() <= beyond.value) {
-    if (!failure_.ok()) return failure_;
-    moved_.Wait(mutex_);
-  }
-  return Lsn{safe_.load()};
+Status Positions::WaitFannedOut(Lsn end) {
+  if (fanned_out() >= end) return Status::Ok();
+  const Haste haste(*this);
+  return Wait(fanned_out_, end);
 }
 
-Result<Lsn> Positions::WaitSafeBeyond(Lsn beyond, const std::atomic<bool>& interrupted) {
+Result<Lsn> Positions::AwaitFanOutWork(Lsn beyond, const std::atomic<bool>& interrupted) {
   MutexLock lock(mutex_);
-  while (safe_.load() <= beyond.value && !interrupted.load()) {
+  while (safe() <= beyond && !interrupted.load()) {
     if (!failure_.ok()) return failure_;
-    moved_.Wait(mutex_);
+    fan_out_sleeps_ = true;
+    fan_out_wakes_.Wait(mutex_);
+    fan_out_sleeps_ = false;
   }
-  return Lsn{safe_.load()};
+  if (in_haste_ == 0 && !interrupted.load() && failure_.ok()) {
+    fan_out_gathers_ = true;
+    (void)fan_out_wakes_.WaitFor(mutex_, gather_us_);  // Woken or not: it was long enough.
+    fan_out_gathers_ = false;
+  }
+  return safe();
+}
+
+void Positions::Hurry() {
+  if (fan_out_sleeps_ || fan_out_gathers_) fan_out_wakes_.NotifyOne();
 }
 
 void Positions::Interrupt() {
   // Under the mutex, so that it falls into no gap between a look and a wait.
   MutexLock lock(mutex_);
-  moved_.NotifyAll();
+  Hurry();
+}
+
+Positions::Haste::Haste(Positions& positions) : positions_(positions) {
+  MutexLock lock(positions_.mutex_);
+  ++positions_.in_haste_;
+  if (positions_.fan_out_gathers_) positions_.Hurry();
+}
+
+Positions::Haste::~Haste() {
+  MutexLock lock(positions_.mutex_);
+  --positions_.in_haste_;
 }
 
 void Positions::Fail(const Status& cause) {
   MutexLock lock(mutex_);
   if (failure_.ok()) failure_ = cause;
-  moved_.NotifyAll();
+  for (Awaited* position : {&durable_, &safe_, &fanned_out_}) position->moved.NotifyAll();
+  Hurry();
 }
 
 Status Positions::failure() const {

@@ -24,10 +24,14 @@
 
 namespace tailrace::wal {
 
+// How long changes may gather before fan-out folds them, while nobody waits for what it makes.
+inline constexpr uint64_t kFanOutGatherUs = 1000;
+
 class Positions {
  public:
-  // All positions begin at `start`, where recovery replays from.
-  Positions(Durability durability, Lsn start);
+  // All positions begin at `start`, where recovery replays from. See AwaitFanOutWork for
+  // `gather_us`.
+  Positions(Durability durability, Lsn start, uint64_t gather_us = kFanOutGatherUs);
   Positions(const Positions&) = delete;
   Positions& operator=(const Positions&) = delete;
 
@@ -46,9 +50,9 @@ class Positions {
   void AdvanceRecycled(Lsn end);
 
   Lsn entered() const { return Lsn{entered_.load(std::memory_order_acquire)}; }
-  Lsn durable() const { return Lsn{durable_.load(std::memory_order_acquire)}; }
-  Lsn safe() const { return Lsn{safe_.load(std::memory_order_acquire)}; }
-  Lsn fanned_out() const { return Lsn{fanned_out_.load(std::memory_order_acquire)}; }
+  Lsn durable() const { return Lsn{durable_.value.load(std::memory_order_acquire)}; }
+  Lsn safe() const { return Lsn{safe_.value.load(std::memory_order_acquire)}; }
+  Lsn fanned_out() const { return Lsn{fanned_out_.value.load(std::memory_order_acquire)}; }
   Lsn shard_synced() const { return Lsn{shard_synced_.load(std::memory_order_acquire)}; }
   Lsn cut() const { return Lsn{cut_.load(std::memory_order_acquire)}; }
   Lsn recycled() const { return Lsn{recycled_.load(std::memory_order_acquire)}; }
@@ -58,14 +62,26 @@ class Positions {
   Status WaitDurable(Lsn end);
   Status WaitFannedOut(Lsn end);
 
-  // Waits until safe > `beyond`, then returns safe; or the failure.
-  Result<Lsn> WaitSafeBeyond(Lsn beyond);
+  // For fan-out, one thread. Waits until safe > `beyond`, then returns safe; or the failure. Unless
+  // somebody is in haste it then lets more gather, `gather_us` long: a writer need not wake it
+  // meanwhile, and to wake a thread costs a writer more than all else it does. Returns safe at
+  // once, as it is, when `interrupted` is set.
+  Result<Lsn> AwaitFanOutWork(Lsn beyond, const std::atomic<bool>& interrupted);
 
-  // As WaitSafeBeyond, but also returns safe, as it is, once `interrupted` is set (see Interrupt).
-  Result<Lsn> WaitSafeBeyond(Lsn beyond, const std::atomic<bool>& interrupted);
-
-  // Makes those who wait look at their `interrupted` again: set it before.
+  // Makes fan-out look at its `interrupted` again: set it before.
   void Interrupt();
+
+  // While one exists, fan-out begins at once: somebody waits for change records.
+  class Haste {
+   public:
+    explicit Haste(Positions& positions);
+    ~Haste();
+    Haste(const Haste&) = delete;
+    Haste& operator=(const Haste&) = delete;
+
+   private:
+    Positions& positions_;
+  };
 
   // Ends every wait, now and later, with `cause` (the first one given stays). Positions reached
   // stay.
@@ -73,22 +89,36 @@ class Positions {
   Status failure() const;
 
  private:
-  Status Wait(const std::atomic<uint64_t>& position, Lsn end);
+  // A position that callers wait for. Written under the mutex, read anywhere.
+  struct Awaited {
+    explicit Awaited(Lsn start) : value(start.value) {}
+    std::atomic<uint64_t> value;
+    uint64_t waiters = 0;  // Under the mutex: nobody is woken if nobody waits.
+    CondVar moved;
+  };
+
+  Status Wait(Awaited& position, Lsn end);
+  void Move(Awaited& position, uint64_t end) TAILRACE_REQUIRES(mutex_);
   void RaiseSafe() TAILRACE_REQUIRES(mutex_);
+  void Hurry() TAILRACE_REQUIRES(mutex_);
 
   const Durability durability_;
+  const uint64_t gather_us_;
 
   mutable Mutex mutex_;
-  CondVar moved_;
+  CondVar fan_out_wakes_;
+  bool fan_out_sleeps_ TAILRACE_GUARDED_BY(mutex_) = false;   // Until something is safe.
+  bool fan_out_gathers_ TAILRACE_GUARDED_BY(mutex_) = false;  // Something is; more may come.
+  uint64_t in_haste_ TAILRACE_GUARDED_BY(mutex_) = 0;
   // Frames entered out of order: where they begin (the previous frame's end) and end.
   std::map<Lsn, Lsn> early_ TAILRACE_GUARDED_BY(mutex_);
   Status failure_ TAILRACE_GUARDED_BY(mutex_);
 
+  Awaited durable_;
+  Awaited safe_;
+  Awaited fanned_out_;
   // Written under the mutex, read anywhere.
   std::atomic<uint64_t> entered_;
-  std::atomic<uint64_t> durable_;
-  std::atomic<uint64_t> safe_;
-  std::atomic<uint64_t> fanned_out_;
   std::atomic<uint64_t> shard_synced_;
   std::atomic<uint64_t> cut_;
   std::atomic<uint64_t> recycled_;

@@ -153,7 +153,7 @@ TEST_P(JournalFailureTest, FullDiskRefusesAppendsUntilThereIsRoom) {
   AppendFrame(*journal, std::string(3000, 'g'), frames_);
   ASSERT_OK(journal->Close());
   journal = nullptr;
-  journal = rig_.Open();
+  rig_.Reopen(journal);
   ASSERT_NE(journal, nullptr);
   EXPECT_THAT(ReadAll(*journal, Lsn{0}), ElementsAreArray(frames_));
 }

@@ -70,7 +70,7 @@ SimDisk WriteGolden(Durability durability) {
     if (journal == nullptr || journal->recovery().epoch.value != frame.epoch) {
       journal = nullptr;
       fs.KillProcess();
-      journal = rig.Open();
+      rig.Reopen(journal);
     }
     EXPECT_OK(journal->Append(FrameType{frame.type}, frame.payload, Quota::kOrdinary));
     // The second frame of each epoch shares its group with the third.

@@ -399,7 +399,7 @@ TEST_P(JournalRecoveryTest, TheOtherDurabilityReadsItToo) {
   ASSERT_OK(journal->Close());
   journal = nullptr;
   rig_.options().durability = GetParam();
-  journal = rig_.Open();
+  rig_.Reopen(journal);
   ASSERT_NE(journal, nullptr);
   EXPECT_THAT(ReadAll(*journal, Lsn{0}), ElementsAreArray(frames_));
 }
@@ -448,7 +448,7 @@ TEST_P(JournalRecoveryTest, FramesOfARecycledFileAreNotSeen) {
   EXPECT_EQ(LoadLittle<uint32_t>(bytes->data() + behind), kFrameMagic);
 
   rig_.start.from = last.lsn;
-  journal = rig_.Open();
+  rig_.Reopen(journal);
   ASSERT_NE(journal, nullptr);
   EXPECT_EQ(journal->recovery().end, last.end);
   EXPECT_EQ(journal->recovery().torn_bytes, 0u);
@@ -471,13 +471,13 @@ TEST_P(JournalRecoveryTest, FramesShownAfterAFailedSyncSurviveThePower) {
   fs_.KillProcess();
   fs_.ClearFaults();
 
-  journal = rig_.Open();
+  rig_.Reopen(journal);
   ASSERT_NE(journal, nullptr);
   const std::vector<KnownFrame> shown = ReadAll(*journal, Lsn{0});
   EXPECT_THAT(shown, ElementsAreArray(frames_));
   journal = nullptr;
   fs_.CutPower({.keep = test::CrashChoice::Keep::kNone});
-  journal = rig_.Open();
+  rig_.Reopen(journal);
   ASSERT_NE(journal, nullptr);
   EXPECT_THAT(ReadAll(*journal, Lsn{0}), ElementsAreArray(shown));
 }
@@ -500,7 +500,7 @@ TEST_P(JournalRecoveryTest, EpochsTellWherePositionsJump) {
   ASSERT_NE(journal, nullptr);
   AppendDurable(*journal, 2);
   ASSERT_OK(journal->Close());
-  journal = rig_.Open();
+  rig_.Reopen(journal);
   ASSERT_NE(journal, nullptr);
   const std::vector<EpochStart>& epochs = journal->recovery().epochs;
   ASSERT_EQ(epochs.size(), 3u);
@@ -515,7 +515,7 @@ TEST_P(JournalRecoveryTest, EpochsTellWherePositionsJump) {
   // Only the jumps that the caller still has before it.
   rig_.start.from = epochs[1].new_start;
   journal = nullptr;
-  journal = rig_.Open();
+  rig_.Reopen(journal);
   ASSERT_NE(journal, nullptr);
   ASSERT_EQ(journal->recovery().epochs.size(), 2u);
   EXPECT_EQ(journal->recovery().epochs[0].epoch, Epoch{3});

@@ -79,6 +79,12 @@ class JournalRig {
     return journal.ok() ? std::move(*journal) : nullptr;
   }
 
+  // Ends the one that is there first, as its process would: its threads work in the directory.
+  void Reopen(std::unique_ptr<Journal>& journal) {
+    journal.reset();
+    journal = Open();
+  }
+
   JournalOptions& options() { return options_; }
   const std::string& directory() const { return directory_; }
   FileSystem& fs() { return fs_; }

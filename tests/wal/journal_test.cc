@@ -86,7 +86,7 @@ TEST_P(JournalTest, FramesSurviveReopening) {
     }
     const Epoch epoch = journal->recovery().epoch;
     const Lsn appended = journal->appended();
-    journal = rig_.Open();
+    rig_.Reopen(journal);
     ASSERT_NE(journal, nullptr);
     EXPECT_GT(journal->recovery().epoch, epoch);
     EXPECT_EQ(journal->recovery().clean_close, round % 2 == 0);
@@ -121,7 +121,7 @@ TEST_P(JournalTest, RecycledFilesAreReused) {
   EXPECT_LE(journal->disk_bytes(), 2 * 200 * kBlockBytes + 5 * rig_.options().segment_bytes);
   rig_.start.from = rig_.start.known_durable = frames_[kept].lsn;
   journal = nullptr;
-  journal = rig_.Open();
+  rig_.Reopen(journal);
   ASSERT_NE(journal, nullptr);
   const std::vector<KnownFrame> expected(frames_.begin() + static_cast<ptrdiff_t>(kept),
                                          frames_.end());
