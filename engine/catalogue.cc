@@ -74,6 +74,8 @@ Status Catalogue::ApplyOne(const frames::CatalogueChange& change, Lsn lsn) {
         next_shard_ = std::max(next_shard_, child.id() + 1);
       }
       return Status::Ok();
+    case frames::CatalogueChange::kSetTimeToLive:
+      return SetTimeToLive(change.set_time_to_live(), lsn);
     case frames::CatalogueChange::CHANGE_NOT_SET:
       break;
   }
@@ -136,6 +138,18 @@ Status Catalogue::DisableStream(StreamId id) {
   return Status::Ok();
 }
 
+Status Catalogue::SetTimeToLive(const frames::SetTimeToLive& change, Lsn lsn) {
+  const auto name = names_.find(TableId{change.table()});
+  if (name == names_.end()) {
+    return Corruption("table " + std::to_string(change.table()) +
+                      " gets a time to live but does not exist");
+  }
+  TimeToLive& now = tables_.at(name->second).time_to_live;
+  now.attribute = change.attribute();
+  now.since = now.enabled() ? lsn : Lsn{};
+  return Status::Ok();
+}
+
 const Table* Catalogue::Find(const std::string& name) const {
   const auto found = tables_.find(name);
   return found == tables_.end() ? nullptr : &found->second;
@@ -157,6 +171,10 @@ CatalogueState Catalogue::ToProto() const {
     out.set_stream(table.stream.value);
     out.set_latest_stream(table.latest_stream.value);
     out.set_latest_stream_label(table.latest_stream_label);
+    if (table.time_to_live.enabled()) {
+      out.mutable_time_to_live()->set_attribute(table.time_to_live.attribute);
+      out.mutable_time_to_live()->set_since(table.time_to_live.since.value);
+    }
   }
   *state.mutable_streams() = streams_.ToProto();
   state.set_next_table(next_table_);
@@ -174,6 +192,9 @@ Result<Catalogue> Catalogue::FromProto(const CatalogueState& state) {
     table.stream = StreamId{in.stream()};
     table.latest_stream = StreamId{in.latest_stream()};
     table.latest_stream_label = in.latest_stream_label();
+    if (in.has_time_to_live()) {
+      table.time_to_live = {in.time_to_live().attribute(), Lsn{in.time_to_live().since()}};
+    }
   }
   TAILRACE_ASSIGN_OR_RETURN(catalogue.streams_,
                             shards::StreamCatalogue::FromProto(state.streams()));

@@ -16,6 +16,15 @@
 
 namespace tailrace::engine {
 
+// Whether and by which attribute a table's items expire.
+struct TimeToLive {
+  std::string attribute;  // Empty: they do not.
+  Lsn since;              // The frame that enabled it; Lsn{0}: off.
+
+  bool enabled() const { return !attribute.empty(); }
+  friend bool operator==(const TimeToLive&, const TimeToLive&) = default;
+};
+
 struct Table {
   TableId id;
   std::string name;
@@ -24,6 +33,7 @@ struct Table {
   StreamId stream;         // The enabled one; 0: none.
   StreamId latest_stream;  // The newest, enabled or not; 0: never had one.
   std::string latest_stream_label;
+  TimeToLive time_to_live = {};
 };
 
 class Catalogue {
@@ -55,6 +65,7 @@ class Catalogue {
   Status DropTable(TableId id);
   Status EnableStream(const frames::StreamSpec& spec);
   Status DisableStream(StreamId id);
+  Status SetTimeToLive(const frames::SetTimeToLive& change, Lsn lsn);
 
   std::map<std::string, Table> tables_;
   std::map<TableId, std::string> names_;

@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <ctime>
 
+#include "engine/expiry.h"
+
 namespace tailrace::engine {
 namespace {
 
@@ -160,6 +162,29 @@ Status CatalogueWriter::DisableStream(const std::string& name) {
       return FailedPrecondition("Table has no stream to disable: TableName: " + name);
     }
     change.add_changes()->mutable_disable_stream()->set_stream(table->stream.value);
+    return Status::Ok();
+  });
+}
+
+Status CatalogueWriter::UpdateTimeToLive(const std::string& name,
+                                         const std::optional<std::string>& attribute) {
+  TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(name));
+  if (attribute) TAILRACE_RETURN_IF_ERROR(ValidateExpiryAttribute(*attribute));
+  return ChangeCatalogue(core_, [&](const Catalogue& now, frames::Catalogue& change) -> Status {
+    const Table* table = now.Find(name);
+    if (table == nullptr) return NoTable(name);
+    const TimeToLive& old = table->time_to_live;
+    if (attribute && old.enabled()) {
+      return FailedPrecondition(
+          old.attribute == *attribute
+              ? "TimeToLive is already enabled"
+              : "TimeToLive is active on a different AttributeName: current AttributeName is " +
+                    old.attribute);
+    }
+    if (!attribute && !old.enabled()) return FailedPrecondition("TimeToLive is already disabled");
+    frames::SetTimeToLive& set = *change.add_changes()->mutable_set_time_to_live();
+    set.set_table(table->id.value);
+    if (attribute) set.set_attribute(*attribute);
     return Status::Ok();
   });
 }

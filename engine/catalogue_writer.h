@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "engine/core.h"
@@ -32,6 +33,7 @@ class CatalogueWriter {
   Result<StreamId> EnableStream(const std::string& table, ViewType view,
                                 const StreamOptions& options);
   Status DisableStream(const std::string& table);
+  Status UpdateTimeToLive(const std::string& table, const std::optional<std::string>& attribute);
 
  private:
   void AddStream(const Catalogue& now, const Table& table, ViewType view,

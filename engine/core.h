@@ -9,6 +9,7 @@
 
 #include "engine/catalogue.h"
 #include "engine/commit_gate.h"
+#include "engine/expiry_queue.h"
 #include "engine/item_index.h"
 #include "engine/key_locks.h"
 #include "engine/options.h"
@@ -60,7 +61,9 @@ struct RecoverySummary {
 
 struct Core {
   Core(StoreOptions store_options, StorePaths store_paths)
-      : options(std::move(store_options)), paths(std::move(store_paths)) {}
+      : options(std::move(store_options)),
+        paths(std::move(store_paths)),
+        expiries(options.expiry_queue_bytes_max) {}
 
   const StoreOptions options;
   const StorePaths paths;
@@ -79,6 +82,7 @@ struct Core {
   KeyLocks key_locks;
   CommitGate gate;
   CatalogueHolder catalogue;
+  ExpiryQueue expiries;
   std::unique_ptr<shards::FanOut> fan_out;
 
   // Turns the store read-only for good: nothing more is appended, and whoever waits learns that the

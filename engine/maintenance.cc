@@ -11,6 +11,9 @@ namespace {
 // A hundred years: longer, and the arithmetic of clocks runs over.
 constexpr uint64_t kIntervalMsMax = 100ull * 366 * 24 * 3600'000;
 
+// What options.expiry_items_per_second allows is done in so many pieces.
+constexpr uint64_t kSlicesPerSecond = 10;
+
 }  // namespace
 
 void Maintenance::Start() {
@@ -25,14 +28,30 @@ void Maintenance::Stop() {
 }
 
 void Maintenance::Loop() {
+  using Time = std::chrono::steady_clock;
   const std::chrono::milliseconds interval(
       std::min(core_.options.maintenance_interval_ms, kIntervalMsMax));
-  auto next_round = std::chrono::steady_clock::now() + interval;
+  const uint64_t slice_items =
+      std::max<uint64_t>(1, core_.options.expiry_items_per_second / kSlicesPerSecond);
+  auto next_round = Time::now() + interval;
+  bool sweeping = false;
   while (true) {
-    const bool rung = core_.upkeep_bell.Sleep(next_round);
+    const auto slice_end = Time::now() + std::chrono::milliseconds(1000 / kSlicesPerSecond);
+    const bool rung =
+        core_.upkeep_bell.Sleep(sweeping ? std::min(next_round, slice_end) : next_round);
     if (stopping_) return;
-    const Status status = rung ? shard_control_.SplitBusy() : Run();
-    if (!rung) next_round = std::chrono::steady_clock::now() + interval;
+    Status status;
+    if (rung) {
+      status = shard_control_.SplitBusy();
+    } else {
+      if (Time::now() >= next_round) {
+        status = RunRound();
+        next_round = Time::now() + interval;
+      }
+      const auto more = Sweep(slice_items);
+      sweeping = more.ok() && *more;
+      if (status.ok()) status = more.status();
+    }
     // A failure that matters has made the store read-only and was reported; any other is tried
     // again.
     if (!status.ok()) {
@@ -67,6 +86,16 @@ Status Maintenance::ConfirmDowntime() {
 }
 
 Status Maintenance::Run() {
+  TAILRACE_RETURN_IF_ERROR(RunRound());
+  return Sweep(UINT64_MAX).status();
+}
+
+Result<bool> Maintenance::Sweep(uint64_t items_max) {
+  MutexLock lock(run_mutex_);
+  return sweeper_.Run(items_max);
+}
+
+Status Maintenance::RunRound() {
   if (core_.clock->ConfirmationDue()) TAILRACE_RETURN_IF_ERROR(ConfirmDowntime());
   MutexLock lock(run_mutex_);
   {

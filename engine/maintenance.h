@@ -1,5 +1,5 @@
-// Upkeep: clock readings, confirmed downtime, shards that are split or rotated, and retention (the
-// compaction job that expires records).
+// Upkeep: clock readings, confirmed downtime, shards that are split or rotated, retention (the
+// compaction job that expires records), and the deletion of expired items.
 #pragma once
 
 #include <atomic>
@@ -7,6 +7,7 @@
 
 #include "engine/checkpointer.h"
 #include "engine/core.h"
+#include "engine/expiry_sweeper.h"
 #include "engine/shard_control.h"
 #include "engine/token_upkeep.h"
 
@@ -15,19 +16,24 @@ namespace tailrace::engine {
 class Maintenance {
  public:
   Maintenance(Core& core, Checkpointer& checkpointer, ShardControl& shard_control,
-              TokenUpkeep& tokens)
-      : core_(core), checkpointer_(checkpointer), shard_control_(shard_control), tokens_(tokens) {}
+              TokenUpkeep& tokens, ExpirySweeper& sweeper)
+      : core_(core),
+        checkpointer_(checkpointer),
+        shard_control_(shard_control),
+        tokens_(tokens),
+        sweeper_(sweeper) {}
   ~Maintenance() { Stop(); }
   Maintenance(const Maintenance&) = delete;
   Maintenance& operator=(const Maintenance&) = delete;
 
   // Runs every options.maintenance_interval_ms in the background, and splits busy shards as soon as
-  // fan-out reports them; not at all if that is 0.
+  // fan-out reports them; not at all if that is 0. While expired items are left to find and delete,
+  // it goes on with them between the rounds, at options.expiry_items_per_second.
   void Start();
   void Stop();
 
-  // One round, now. Trim points move by a Trim frame; files go only once a checkpoint has the
-  // frame, so that recovery never looks for a file that retention removed.
+  // One round, now, with all expired items. Trim points move by a Trim frame; files go only once a
+  // checkpoint has the frame, so that recovery never looks for a file that retention removed.
   Status Run();
 
   // Counts the pending downtime as age.
@@ -35,6 +41,9 @@ class Maintenance {
 
  private:
   void Loop();
+  Status RunRound();
+  // Whether there is more to do at once.
+  Result<bool> Sweep(uint64_t items_max);
   Status AppendClock(const ClockReading& now, frames::ClockReason reason)
       TAILRACE_REQUIRES(core_.gate);
   Status Trim();
@@ -43,6 +52,7 @@ class Maintenance {
   Checkpointer& checkpointer_;
   ShardControl& shard_control_;
   TokenUpkeep& tokens_;
+  ExpirySweeper& sweeper_;
   Mutex run_mutex_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;

@@ -23,6 +23,7 @@ enum class PausePoint {
   kAfterIngest,    // Checkpoint: RocksDB has the new cut, the frozen generation is still there.
   kBeforeRecycle,  // Checkpoint: the frozen generation is gone, the journal still has its frames.
   kBeforeUnlink,   // Retention: the Trim frame is durable, no file is removed yet.
+  kBeforeExpiryDelete,  // Time to live: an item was found expired; its deletion looks again.
 };
 
 // Something worth an operator's attention that is not an error of a call.
@@ -101,6 +102,13 @@ struct StoreOptions {
   // than the next.
   uint64_t shard_segment_bytes_max = 16ull << 20;
   uint64_t shard_segment_age_ms_max = 4ull * 3600'000;
+
+  // How many items a second upkeep looks at or deletes while there are expired ones to find, in
+  // tables with a time to live. Expired items are known by time, about as many as fit into so much
+  // memory; the tables are scanned at this pace after opening, when a time to live is enabled, and
+  // when more than that has expired. Neither may be 0.
+  uint64_t expiry_items_per_second = 10'000;
+  uint64_t expiry_queue_bytes_max = 16ull << 20;
 
   // How often the store looks whether records expired and shards are old, writes a clock reading
   // into the journal, and (in kBuffered) makes the journal durable: what a power loss may take back

@@ -36,6 +36,11 @@ Status ValidateOptions(const StoreOptions& options) {
   if (options.shard_split_window_ms == 0) {
     return InvalidArgument("shard_split_window_ms must not be 0");
   }
+  if (options.expiry_items_per_second == 0 || options.expiry_queue_bytes_max == 0) {
+    return InvalidArgument(
+        "expiry_items_per_second and expiry_queue_bytes_max must not be 0; a table's time to live "
+        "is off until it is enabled");
+  }
   if (options.retention_ms == 0) return InvalidArgument("retention_ms must not be 0");
   return Status::Ok();
 }

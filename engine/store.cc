@@ -7,6 +7,7 @@
 #include "engine/catalogue_writer.h"
 #include "engine/checkpointer.h"
 #include "engine/core.h"
+#include "engine/expiry_sweeper.h"
 #include "engine/fork_guard.h"
 #include "engine/get_path.h"
 #include "engine/item_codec.h"
@@ -35,7 +36,8 @@ class StoreImpl final : public Store, public engine::SystemTables {
         catalogue_writer_(*core_),
         shard_control_(*core_),
         tokens_(*core_, writes_),
-        maintenance_(*core_, checkpointer_, shard_control_, tokens_) {}
+        sweeper_(*core_, writes_),
+        maintenance_(*core_, checkpointer_, shard_control_, tokens_, sweeper_) {}
   ~StoreImpl() override {
     // Whoever cares about the outcome has called Close.
     (void)Close().ok();
@@ -60,6 +62,11 @@ class StoreImpl final : public Store, public engine::SystemTables {
   Status DropTable(const std::string& table) override;
   Result<TableInfo> DescribeTable(const std::string& table) override;
   Result<std::vector<TableInfo>> ListTables() override;
+  Status UpdateTimeToLive(const std::string& table,
+                          const std::optional<std::string>& attribute) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return catalogue_writer_.UpdateTimeToLive(table, attribute);
+  }
   Status EnsureSystemTable(const std::string& name, const KeySchema& keys) override;
 
   Result<WriteResult> Put(const std::string& table, const Item& item,
@@ -171,6 +178,7 @@ class StoreImpl final : public Store, public engine::SystemTables {
   engine::CatalogueWriter catalogue_writer_;
   engine::ShardControl shard_control_;
   engine::TokenUpkeep tokens_;
+  engine::ExpirySweeper sweeper_;
   engine::Maintenance maintenance_;
   const engine::ForkGuard fork_guard_;
   std::atomic<bool> closed_{false};
@@ -464,6 +472,8 @@ Result<StoreStats> StoreImpl::Stats() {
   stats.age_ms = core_->clock->AgeMs();
   stats.downtime_pending_ms = core_->clock->PendingDowntimeMs();
   stats.checkpoints = checkpointer_.completed();
+  stats.expiry_items_scanned = sweeper_.scanned();
+  stats.expired_items_deleted = sweeper_.deleted();
   for (const auto& shard : core_->shards->Stats()) {
     stats.shards.push_back({shard.stream, shard.shard, shard.bytes, shard.segments,
                             shard.records_appended, shard.last_sequence});

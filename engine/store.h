@@ -56,6 +56,7 @@ struct TableInfo {
   std::optional<ViewType> stream_view;    // Set while a stream is enabled.
   std::optional<StreamId> latest_stream;  // The newest stream of this table, enabled or not.
   std::string latest_stream_label;
+  std::optional<std::string> time_to_live_attribute;  // Set while expired items are deleted.
 };
 
 // ---------------------------------------------------------------------------------------- writes
@@ -261,6 +262,9 @@ struct StoreStats {
   uint64_t age_ms = 0;
   uint64_t downtime_pending_ms = 0;
   uint64_t checkpoints = 0;  // Since opening.
+  // Since opening, by upkeep in tables with a time to live.
+  uint64_t expiry_items_scanned = 0;
+  uint64_t expired_items_deleted = 0;
   struct Shard {
     StreamId stream;
     ShardId shard;
@@ -311,6 +315,13 @@ class Store {
   virtual Status DropTable(const std::string& table) = 0;
   virtual Result<TableInfo> DescribeTable(const std::string& table) = 0;  // kNotFound.
   virtual Result<std::vector<TableInfo>> ListTables() = 0;                // By name.
+  // From now on items expire, those that are there too: when the number in `attribute`, seconds
+  // since 1970, lies in the past by the wall clock, upkeep deletes the item. Reads show it until
+  // then. The deletion is a change by Actor::kTimeToLive. An item without such a Number, or one of
+  // more than five years ago, never expires. Absent: items do not expire any more. kNotFound,
+  // kInvalidArgument (name), kFailedPrecondition (it is so already, or by another attribute).
+  virtual Status UpdateTimeToLive(const std::string& table,
+                                  const std::optional<std::string>& attribute) = 0;
 
   // ---- Items ----
 
@@ -416,7 +427,8 @@ class Store {
   // itself.
   virtual Status Checkpoint() = 0;
   // Writes a clock reading, splits busy shards, rotates old ones, expires records that are too old
-  // and removes their files. The store does so by itself every maintenance_interval_ms.
+  // and removes their files, and deletes all expired items. The store does so by itself every
+  // maintenance_interval_ms, expired items at a bounded pace.
   virtual Status RunMaintenance() = 0;
   // Counts the pending downtime as age at once (an operator says that the clock is right).
   virtual Status ConfirmDowntime() = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/expiry.h"
 #include "engine/item_codec.h"
 #include "engine/limits.h"
 #include "shards/commit.h"
@@ -133,6 +134,16 @@ Status WritePath::DeleteIfRoom(const std::string& table, const Item& key,
   Transaction transaction{.writes = {&write, 1}};
   transaction.waits_for_room = false;
   return Run(transaction);
+}
+
+Result<WriteOutcome> WritePath::DeleteExpired(const std::string& table, const Item& key,
+                                              uint64_t wall_ms) {
+  Write write = MakeKeyed(Kind::kDelete, table, key, nullptr, ReturnItems::kNone);
+  write.if_expired_at_ms = wall_ms;
+  Transaction transaction{.writes = {&write, 1}};
+  transaction.waits_for_room = false;
+  TAILRACE_RETURN_IF_ERROR(Run(transaction));
+  return write.outcome;
 }
 
 Result<WriteResult> WritePath::RunOne(Write write, WaitFor wait) {
@@ -333,6 +344,15 @@ Status WritePath::CheckCondition(Write& write) const {
   if (needs_old && write.old.image) {
     TAILRACE_ASSIGN_OR_RETURN(write.old_item, DecodeItem(*write.old.image));
   }
+  if (write.if_expired_at_ms) {
+    const std::string& attribute = write.table->time_to_live.attribute;
+    const auto expiry_s = write.old.image && !attribute.empty()
+                              ? ExpiryOf(*write.old.image, attribute)
+                              : std::nullopt;
+    if (!expiry_s || !IsExpired(*expiry_s, *write.if_expired_at_ms)) {
+      write.outcome = WriteOutcome::kRejected;
+    }
+  }
   if (write.condition != nullptr) {
     const CallableScope scope;
     const bool holds = (*write.condition)(write.old_item ? &*write.old_item : nullptr);
@@ -402,6 +422,7 @@ Result<bool> WritePath::Append(Transaction& transaction) {
   const Status entered = ApplyCommit(appended.frame, core_.buffer, nullptr);
   TAILRACE_CHECK(entered.ok(), entered.ToString());
   core_.positions->Enter(appended.previous_end, appended.frame.end);
+  NoteExpiries(transaction);
   transaction.appended = appended.frame.lsn;
   uint64_t index = 0;
   for (Write& write : transaction.writes) {
@@ -411,15 +432,27 @@ Result<bool> WritePath::Append(Transaction& transaction) {
   return true;
 }
 
-// Whether each table is still there with the same stream. The caller has passed the gate, so that
-// it stays so.
+// Under the keys' locks, so that an item's last note is of its last write.
+void WritePath::NoteExpiries(const Transaction& transaction) {
+  for (const Write& write : transaction.writes) {
+    const TimeToLive& time_to_live = write.table->time_to_live;
+    if (!time_to_live.enabled() || write.outcome != WriteOutcome::kApplied) continue;
+    core_.expiries.Note(
+        write.table->id, write.key,
+        write.new_image ? ExpiryOf(*write.new_image, time_to_live.attribute) : std::nullopt);
+  }
+}
+
+// Whether each table is still there with the same stream and time to live. The caller has passed
+// the gate, so that it stays so.
 bool WritePath::TablesStand(const Transaction& transaction) const {
   if (core_.catalogue.version() == transaction.catalogue.version) [[likely]]
     return true;
   const auto now = core_.catalogue.Get();
   return std::all_of(transaction.writes.begin(), transaction.writes.end(), [&](const Write& write) {
     const Table* still = now.catalogue->Find(write.table->id);
-    return still != nullptr && still->stream == write.table->stream;
+    return still != nullptr && still->stream == write.table->stream &&
+           still->time_to_live == write.table->time_to_live;
   });
 }
 
@@ -431,6 +464,7 @@ shards::Change WritePath::ChangeOf(const Write& write) {
   change.existed = write.old.image.has_value();
   if (write.table->stream != StreamId{}) change.old_image = write.old.image;
   change.stream = write.table->stream;
+  if (write.if_expired_at_ms) change.actor = Actor::kTimeToLive;
   return change;
 }
 

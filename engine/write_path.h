@@ -35,6 +35,10 @@ class WritePath {
   // its limit.
   Status DeleteIfRoom(const std::string& table, const Item& key, const Condition& condition);
 
+  // The same by Actor::kTimeToLive, if the table has a time to live and the item is expired at
+  // `wall_ms` (ms since 1970); kRejected if not.
+  Result<WriteOutcome> DeleteExpired(const std::string& table, const Item& key, uint64_t wall_ms);
+
  private:
   using Kind = WriteRequest::Kind;
 
@@ -46,6 +50,7 @@ class WritePath {
     const Condition* condition = nullptr;
     const Updater* updater = nullptr;
     ReturnItems return_items = ReturnItems::kNone;
+    std::optional<uint64_t> if_expired_at_ms;  // By the store itself, of an item expired then.
 
     const Table* table = nullptr;  // In the transaction's catalogue.
     std::string key;               // Storage key.
@@ -94,6 +99,7 @@ class WritePath {
   Status MakeNew(Write& write) const;
   Status CallUpdater(Write& write) const;
   Result<bool> Append(Transaction& transaction);
+  void NoteExpiries(const Transaction& transaction);
   bool TablesStand(const Transaction& transaction) const;
   static shards::Change ChangeOf(const Write& write);
   static std::string Remember(const Transaction& transaction, const ClockReading& now);

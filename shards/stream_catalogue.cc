@@ -131,6 +131,7 @@ Status StreamCatalogue::Apply(const frames::CatalogueChange& change, Lsn lsn, ui
       return SealAndOpen(change.seal_and_open(), lsn, age_ms);
     case frames::CatalogueChange::kCreateTable:
     case frames::CatalogueChange::kDropTable:
+    case frames::CatalogueChange::kSetTimeToLive:
       return Status::Ok();
     case frames::CatalogueChange::CHANGE_NOT_SET:
       return Unsupported("catalogue frame: a change of a kind that this version does not know");

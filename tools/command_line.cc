@@ -20,6 +20,7 @@
 #include "tools/stream_commands.h"
 #include "tools/table_commands.h"
 #include "tools/text.h"
+#include "tools/time_to_live_command.h"
 #include "tools/verify_command.h"
 
 namespace tailrace::tools {
@@ -58,6 +59,7 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
 
 void AddCommands(Registry& registry) {
   AddTableCommands(registry);
+  AddTimeToLiveCommand(registry);
   AddItemCommands(registry);
   AddScanCommands(registry);
   AddImportCommand(registry);

@@ -64,6 +64,11 @@ std::string CatalogueChangeText(const frames::CatalogueChange& change) {
                  " and open ",
                  Plural(static_cast<uint64_t>(change.seal_and_open().children_size()), "shard"),
                  " of stream ", change.seal_and_open().stream());
+    case frames::CatalogueChange::kSetTimeToLive: {
+      const frames::SetTimeToLive& set = change.set_time_to_live();
+      return Cat("time to live of table number ", set.table(),
+                 set.attribute().empty() ? " off" : Cat(" by ", set.attribute()));
+    }
     case frames::CatalogueChange::CHANGE_NOT_SET:
       break;
   }

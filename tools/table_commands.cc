@@ -40,6 +40,9 @@ std::string TableJson(const TableInfo& table) {
     json.Key("latestStream").Number(table.latest_stream->value);
     json.Key("latestStreamLabel").String(table.latest_stream_label);
   }
+  if (table.time_to_live_attribute) {
+    json.Key("timeToLiveAttribute").String(*table.time_to_live_attribute);
+  }
   return json.EndObject().Take();
 }
 
@@ -56,6 +59,9 @@ void PrintTable(Context& context, const TableInfo& table) {
   if (table.latest_stream) {
     context.out.Line(Cat("         newest: number ", table.latest_stream->value, ", label ",
                          EscapeForTerminal(table.latest_stream_label)));
+  }
+  if (table.time_to_live_attribute) {
+    context.out.Line(Cat("expires  by ", EscapeForTerminal(*table.time_to_live_attribute)));
   }
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <filesystem>
 
 #include "engine/store.h"
@@ -55,6 +56,7 @@ const std::vector<std::vector<std::string>>& Subcommands() {
                                                              {"tables", "create"},
                                                              {"tables", "describe"},
                                                              {"tables", "drop"},
+                                                             {"ttl"},
                                                              {"streams"},
                                                              {"streams", "list"},
                                                              {"streams", "describe"},
@@ -229,6 +231,30 @@ TEST_F(Command, BadTablesAreRefusedBeforeAStoreIsMade) {
     EXPECT_EQ(result.exit_code, 2) << result.err;
     EXPECT_FALSE(std::filesystem::exists(run_.store())) << result.err;
   }
+}
+
+TEST_F(Command, ItemsExpireAndTheDumpSaysWhoDeletedThem) {
+  MakeGames();
+  EXPECT_EQ(run_({"ttl", "UserGames"}).out, "items do not expire\n");
+  EXPECT_EQ(run_({"ttl", "UserGames", "--attribute", "until"}).out, "items expire by until\n");
+  EXPECT_EQ(run_.Json({"tables", "describe", "UserGames"})[0]["timeToLiveAttribute"], "until");
+  EXPECT_EQ(run_({"ttl", "UserGames", "--attribute", "until"}).exit_code, 6) << "it is on already";
+  EXPECT_EQ(run_({"ttl", "UserGames", "--attribute", "a", "--off"}).exit_code, 2);
+  const std::string past = "until:=" + std::to_string(std::time(nullptr) - 60);
+  const std::string future = "until:=" + std::to_string(std::time(nullptr) + 3600);
+  ASSERT_EQ(run_({"put", "UserGames", "game_id=1", past}).exit_code, 0);
+  ASSERT_EQ(run_({"put", "UserGames", "game_id=2", future}).exit_code, 0);
+  EXPECT_TRUE(run_.Json({"ttl", "UserGames", "--sweep"})[0]["enabled"].get<bool>());
+  EXPECT_EQ(run_({"scan", "UserGames", "--count"}).out, "1\n");
+  const auto records = run_.Json({"dump", "UserGames"});
+  ASSERT_EQ(records.size(), 5u);
+  EXPECT_EQ(records.back()["eventName"], "REMOVE");
+  EXPECT_EQ(records.back()["userIdentity"]["Type"], "Service");
+  EXPECT_EQ(records.back()["userIdentity"]["PrincipalId"], "dynamodb.amazonaws.com");
+  EXPECT_FALSE(records.front().contains("userIdentity"));
+  EXPECT_THAT(run_({"journal"}).out, HasSubstr("time to live of table number 1 by until"));
+  EXPECT_EQ(run_({"ttl", "UserGames", "--off"}).out, "items do not expire\n");
+  EXPECT_EQ(run_({"verify", "--deep"}).exit_code, 0);
 }
 
 // ----------------------------------------------------------------------------------- items
