@@ -58,7 +58,8 @@ StoreOptions MakeOptions(World& world, std::atomic<uint32_t>& pauses) {
       world.teller.Fail("the store reports: " + event.text);
     }
   };
-  options.on_pause_point = [&plan, &pauses](PausePoint point) {
+  options.on_pause_point = [&world, &plan, &pauses](PausePoint point) {
+    if (point == PausePoint::kBeforeExpiryDelete) world.dumped.wait(false);
     if (plan.pause_count == 0 || point != plan.pause_point) return;
     if (pauses.fetch_add(1) + 1 == plan.pause_count) ::kill(::getpid(), SIGKILL);
   };
@@ -75,6 +76,7 @@ void TellOpened(World& world) {
   event.second = stats->appended.value;
   event.ordinal = stats->recovered_frames;
   event.last = world.plan.downtime_confirmation_ms;
+  event.sequence = world.plan.wall_ms;
   event.true_ms = world.TrueMs();
   world.teller.Tell(event);
 }
@@ -114,6 +116,8 @@ int Main() {
   world.store = store->get();
   TellOpened(world);
   Dump(world);
+  world.dumped.store(true);
+  world.dumped.notify_all();
   RunTraffic(world);
   if (const Status closed = (*store)->Close(); !closed.ok()) teller.Fail("closing", closed);
   teller.Tell({.kind = EventKind::kStopped, .true_ms = world.TrueMs()});

@@ -50,6 +50,7 @@ class Control {
   void Maintain();
   void ChangeTable(uint32_t table);
   void ChangeStream(const TableInfo& info);
+  void ChangeTimeToLive(const TableInfo& info);
   void Create(uint32_t table, std::optional<ViewType> view);
   void Drop(const TableInfo& info);
   void ChangeShards(uint32_t table);
@@ -166,7 +167,19 @@ void Control::ChangeTable(uint32_t table) {
     return Create(table, view);
   }
   if (random_.OneIn(4)) return Drop(*info);
+  if (random_.OneIn(3)) return ChangeTimeToLive(*info);
   ChangeStream(*info);
+}
+
+// Which items expire follows from their states, so nobody needs to be told.
+void Control::ChangeTimeToLive(const TableInfo& info) {
+  const bool off = info.time_to_live_attribute && random_.OneIn(3);
+  const Status changed = world_.store->UpdateTimeToLive(
+      info.name, off ? std::nullopt : std::optional<std::string>(kExpires));
+  const bool was_so = info.time_to_live_attribute && !off;
+  if (changed.code() != (was_so ? StatusCode::kFailedPrecondition : StatusCode::kOk)) {
+    world_.teller.Fail("changing a time to live", changed);
+  }
 }
 
 void Control::ChangeStream(const TableInfo& info) {

@@ -229,7 +229,7 @@ void DescribeRecord(const World& world, uint32_t table, const ChangeRecord& reco
       record.sequence.value - record.commit.value >= record.commit_changes) {
     world.teller.Fail("a record says that it is not in its commit");
   }
-  if (record.actor != Actor::kUser) world.teller.Fail("a record says that the store wrote it");
+  event.by_service = record.actor == Actor::kTimeToLive;
 }
 
 }  // namespace tailrace::test

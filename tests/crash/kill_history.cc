@@ -87,13 +87,24 @@ void ReaderLedger::CheckpointEnd(const Event& event) {
 
 // ---- All ----
 
-void History::Begin(uint64_t floor, uint64_t true_ms, uint64_t confirmation_ms) {
+void History::Begin(uint64_t floor, uint64_t true_ms, uint64_t confirmation_ms, uint64_t wall_ms) {
   ReaderLedger ledger = std::move(ledger_);
   *this = {};
   ledger_ = std::move(ledger);
   highest_sequence_ = floor;
   first_ms_ = last_ms_ = true_ms;
   confirmation_ms_ = confirmation_ms;
+  first_wall_ms_ = wall_ms;
+}
+
+// The rule is the service's: an item expires when its second is over, and what has expired more
+// than five years ago is kept.
+bool History::MayHaveExpired(const ItemState& state) const {
+  constexpr uint64_t kAgeMaxS = 5ull * 365 * 24 * 3600;
+  const auto expiry_s = ExpiryOf(state);
+  const uint64_t first_s = first_wall_ms_ / 1000;
+  const uint64_t last_s = (first_wall_ms_ + (last_ms_ - first_ms_)) / 1000;
+  return expiry_s && *expiry_s < last_s && first_s <= *expiry_s + kAgeMaxS;
 }
 
 void History::ProcessDied() {

@@ -128,7 +128,8 @@ class History {
  public:
   // Forgets all but the ledger. `floor`: sequence numbers from now on are above. Until it ran for
   // `confirmation_ms`, the store need not trim anything: what is written may be ahead of its age.
-  void Begin(uint64_t floor, uint64_t true_ms, uint64_t confirmation_ms);
+  // The wall clock stands at `wall_ms`, and goes on as the true time does.
+  void Begin(uint64_t floor, uint64_t true_ms, uint64_t confirmation_ms, uint64_t wall_ms);
 
   // The process that told so far is gone.
   void ProcessDied();
@@ -144,6 +145,8 @@ class History {
 
   uint64_t first_ms() const { return first_ms_; }
   uint64_t last_ms() const { return last_ms_; }  // No clock was beyond.
+  // Whether the store may have found such an item expired.
+  bool MayHaveExpired(const ItemState& state) const;
   // The last upkeep round that ended and had to trim: when it began, and the highest sequence
   // number that readers had been given by then.
   struct Maintained {
@@ -188,6 +191,7 @@ class History {
   ReaderLedger ledger_;
   uint64_t first_ms_ = 0;
   uint64_t last_ms_ = 0;
+  uint64_t first_wall_ms_ = 0;
   uint64_t confirmation_ms_ = 0;
   Maintained maintenance_begun_;
   std::optional<Maintained> maintained_;

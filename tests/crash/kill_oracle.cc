@@ -33,6 +33,7 @@ void Oracle::Opened(const Event& event) {
     Complain("the store was closed, and the next opening replays something");
   }
   confirmation_ms_ = event.last;
+  wall_ms_ = event.sequence;
   highest_epoch_ = std::max(highest_epoch_, event.first);
   highest_lsn_ = std::max(highest_lsn_, event.second);
 }
@@ -59,7 +60,7 @@ void Oracle::Judge(const std::vector<Event>& events) {
       dump.push_back(event);
       proven_ = Verdict(proven_, history_, dump, counts_, complain).Pass();
       proven_.lsn = highest_lsn_;
-      history_.Begin(highest_lsn_ - 1, event.true_ms, confirmation_ms_);
+      history_.Begin(highest_lsn_ - 1, event.true_ms, confirmation_ms_, wall_ms_);
     } else {
       dump.push_back(event);
     }

@@ -15,6 +15,7 @@
 //  time
 //    to remember it is not over; its changes have consecutive sequence numbers, and their records
 //    say so;
+//  - the store itself deletes only items that have expired, and its records say that it did;
 //  - a durable reader goes on behind its last checkpoint.
 #pragma once
 
@@ -90,6 +91,7 @@ struct KillCounts {
   uint64_t survived = 0;              // Of these, found in table or stream.
   uint64_t records = 0;               // New records of streams, each matched with a write.
   uint64_t expired = 0;               // Records that were seen and then trimmed.
+  uint64_t items_expired = 0;         // Items that the store deleted, found by their records.
   uint64_t deliveries = 0;            // Records given to readers.
   uint64_t resumed = 0;               // Shards that the durable reader resumed at a checkpoint.
   uint64_t transactions = 0;          // That ended and changed something.
@@ -124,6 +126,7 @@ class Oracle {
   uint64_t highest_epoch_ = 0;
   uint64_t highest_ms_ = 0;
   uint64_t confirmation_ms_ = 0;  // Of the last opening.
+  uint64_t wall_ms_ = 0;          // At the last opening.
   bool stopped_ = false;          // The last process closed the store.
   KillCounts counts_;
   std::vector<std::string> problems_;

@@ -437,6 +437,84 @@ const std::vector<Breach> kBreachesOfTransactions = {
 INSTANTIATE_TEST_SUITE_P(Transactions, KillOracleBreachTest,
                          ::testing::ValuesIn(kBreachesOfTransactions), NameOf);
 
+// Items that expire are put as key 6 of the streamed table and as key 8 of the plain one. The store
+// deletes both before it dies.
+ItemState Mortal() {
+  ItemState state{3000, 0, 0};
+  while (!ExpiryOf(state)) ++state.write;
+  return state;
+}
+
+Story WithExpiry() {
+  Story story = RightStory();
+  const ItemState mortal = Mortal();
+  story[0].front().sequence = (*ExpiryOf(mortal) + 1) * 1000;  // The wall clock.
+  for (const uint32_t table : {kStreamed, kPlain}) {
+    Event put = WriteBegin(mortal.write, Operation::kPut, table, table == kStreamed ? 6 : 8);
+    put.write += table == kStreamed ? 0 : 1'000'000;  // The plain one has an id of its own,
+    put.operation = table == kStreamed ? Operation::kPut : Operation::kPutState;
+    put.new_state = mortal;  // and puts the same state.
+    story[0].push_back(put);
+    story[0].push_back(WriteEnd(put, table == kStreamed ? 190 : 192, {}, mortal));
+  }
+  InBoth(story, [&](auto& life) {
+    InsertBeforeEnd(life, Record(3, 190, 6, {}, mortal));
+    Event deletion = Record(4, 195, 6, mortal, {});
+    deletion.change = ChangeKind::kRemove;
+    deletion.has_new_image = false;
+    deletion.by_service = true;
+    InsertBeforeEnd(life, deletion);
+  });
+  return story;
+}
+
+TEST(KillOracleTest, WhatHasExpiredMayBeDeleted) { EXPECT_EQ(Verdict(WithExpiry()), ""); }
+
+Breach OfExpiry(const std::string& name, const std::function<void(Story&)>& commit,
+                const std::string& noticed) {
+  return {name,
+          [commit](Story& story) {
+            story = WithExpiry();
+            commit(story);
+          },
+          noticed};
+}
+
+const std::vector<Breach> kBreachesOfExpiry = {
+    OfExpiry(
+        "DeletedBeforeItsTime", [](Story& story) { story[0].front().sequence -= 1000; },
+        "is of the store, which had no reason"),
+    OfExpiry(
+        "DeletedWithoutARecordBeforeItsTime",
+        [](Story& story) { story[0].front().sequence -= 1000; }, "key 8 holds none"),
+    OfExpiry(
+        "DeletedFiveYearsTooLate",
+        [](Story& story) { story[0].front().sequence += 1000ull * (5ull * 365 * 24 * 3600 + 1); },
+        "is of the store, which had no reason"),
+    OfExpiry(
+        "AnotherDeletionThanTheStores",
+        [](Story& story) {
+          InBoth(story, [](auto& life) { Find(life, EventKind::kRecord, 4).by_service = false; });
+        },
+        "is of a write that nobody made"),
+    OfExpiry(
+        "TheStoreTakesTheCreditForAWrite",
+        [](Story& story) {
+          InBoth(story, [](auto& life) { Find(life, EventKind::kRecord, 3).by_service = true; });
+        },
+        "somebody else did"),
+    OfExpiry(
+        "ADeletionThatWasShownIsLost",
+        [](Story& story) {
+          story[0].push_back(Read(EventKind::kReadBegin, kPlain, 8, {}));
+          story[0].push_back(Read(EventKind::kReadEnd, kPlain, 8, {}));
+          InBoth(story, [](auto& life) { InsertBeforeEnd(life, ItemOf(kPlain, 8, Mortal())); });
+        },
+        "none was shown and is lost"),
+};
+INSTANTIATE_TEST_SUITE_P(Expiry, KillOracleBreachTest, ::testing::ValuesIn(kBreachesOfExpiry),
+                         NameOf);
+
 const std::vector<Breach> kBreachesOfWrites = {
     {"AnAcknowledgedWriteIsLost",
      [](Story& story) {

@@ -5,6 +5,7 @@
 
 #include "engine/item_codec.h"
 #include "tests/support/random.h"
+#include "tests/support/sim_clock.h"
 #include "wal/check.h"
 #include "wal/hash.h"
 
@@ -54,7 +55,9 @@ uint64_t NumberOf(const Item& item, const char* name) {
 }
 
 // Attributes of all ten types, drawn from the write's id.
-void AddFilling(Item& item, uint64_t write) {
+void AddFilling(Item& item, const ItemState& state) {
+  const uint64_t write = state.write;
+  if (const auto expiry = ExpiryOf(state)) item.Set(kExpires, Value::N(*expiry));
   Random random(write);
   const uint64_t length = random.OneIn(16) ? random.Below(4000) : random.Below(200);
   item.Set("text", Value::S(std::string(length, static_cast<char>('a' + write % 26))));
@@ -92,6 +95,14 @@ std::string ItemState::ToString() const {
   if (!present()) return "none";
   return "{write " + std::to_string(write) + ", count " + std::to_string(count) + ", previous " +
          std::to_string(previous) + "}";
+}
+
+std::optional<uint64_t> ExpiryOf(const ItemState& state) {
+  constexpr uint64_t kLifeMaxS = 48 * 3600;
+  if (!state.present()) return std::nullopt;
+  Random random(MixSeed(state.write, 1));
+  if (!random.OneIn(4)) return std::nullopt;
+  return SimClock::kStartWallMs / 1000 + random.Below(kLifeMaxS);
 }
 
 KeySpace::KeySpace(uint32_t table) : name_(kNames[table]), schema_(SchemaOf(table)) {
@@ -135,7 +146,7 @@ Item KeySpace::MakeItem(uint32_t key, const ItemState& state) const {
   item.Set(kWrite, Value::N(state.write));
   item.Set(kCount, Value::N(state.count));
   item.Set(kPrevious, Value::N(state.previous));
-  AddFilling(item, state.write);
+  AddFilling(item, state);
   return item;
 }
 

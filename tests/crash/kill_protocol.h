@@ -35,6 +35,11 @@ struct ItemState {
   friend bool operator==(const ItemState&, const ItemState&) = default;
 };
 
+// When an item of that state expires, in seconds since 1970; absent: never. It follows from the
+// write that made the item so. The attribute that says it is kExpires.
+std::optional<uint64_t> ExpiryOf(const ItemState& state);
+inline constexpr char kExpires[] = "expires";
+
 inline constexpr uint32_t kTableNames = 5;
 inline constexpr uint32_t kKeysPerTable = 32;
 
@@ -112,14 +117,15 @@ static_assert(std::is_trivially_copyable_v<KillPlan>);
 enum class EventKind : uint8_t {
   // The opening: epoch and LSN, then everything that is in the store.
   kOpened,   // first: epoch, second: LSN of the journal's end, outcome: closed properly before,
-             // last: so long must it run before all of its downtime counts as age
+             // last: so long must it run before all of its downtime counts as age,
+             // sequence: the wall clock in ms since 1970
   kTable,    // table, first: table id, stream
   kItem,     // table, key, new_state
   kStream,   // table, first: table id, stream, view, outcome: enabled, second: retention_ms
   kShard,    // stream, shard, sequence: starting, first, last: hashes, second: ending (or 0),
              // ordinal: trimmed below
   kRecord,   // stream, shard, ordinal, sequence, table, key, change, states, first: digest,
-             // second: the commit, last: changes of it
+             // second: the commit, last: changes of it, by_service
   kToken,    // transaction: it is remembered
   kDumpEnd,  // sequence: records below were not told again, first: nor tokens of runs below
 
@@ -191,6 +197,7 @@ struct Event {
   bool has_new_image = false;
   bool with_token = false;  // The transaction has an idempotency token.
   bool rejected = false;    // The transaction was.
+  bool by_service = false;  // The store deleted an expired item.
   uint64_t true_ms = 0;
   uint64_t write = 0;
   uint64_t transaction = 0;  // The id of its first write; 0: a write for itself.

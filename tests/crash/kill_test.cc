@@ -140,7 +140,7 @@ KillPlan Lineage::MakePlan(KillAim::Kind kind) {
   plan.dump_from = random_.OneIn(5) || proven == 0 ? 0 : proven - 1;
   if (kind == KillAim::Kind::kAtPause) {
     plan.pause_point = static_cast<PausePoint>(
-        random_.Below(static_cast<uint64_t>(PausePoint::kBeforeUnlink) + 1));
+        random_.Below(static_cast<uint64_t>(PausePoint::kBeforeExpiryDelete) + 1));
     const bool of_writes =
         plan.pause_point == PausePoint::kAfterAppend || plan.pause_point == PausePoint::kAfterEntry;
     plan.pause_count = static_cast<uint32_t>(random_.Between(1, of_writes ? 300 : 6));
@@ -183,6 +183,7 @@ void Add(KillCounts& total, const KillCounts& more) {
   total.survived += more.survived;
   total.records += more.records;
   total.expired += more.expired;
+  total.items_expired += more.items_expired;
   total.deliveries += more.deliveries;
   total.resumed += more.resumed;
   total.table_changes += more.table_changes;
@@ -229,7 +230,7 @@ TEST_P(KillTest, NothingAcknowledgedIsLost) {
       "%llu deliveries, %llu shards resumed, %llu changes of tables and streams, %llu "
       "shards opened in place of others; %llu "
       "transactions, "
-      "%llu of %llu pending ones found\n",
+      "%llu of %llu pending ones found; %llu items expired\n",
       kills, seconds, kills / seconds, static_cast<unsigned long long>(total.processes),
       static_cast<unsigned long long>(total.acknowledged),
       static_cast<unsigned long long>(total.other_answers),
@@ -243,7 +244,8 @@ TEST_P(KillTest, NothingAcknowledgedIsLost) {
       static_cast<unsigned long long>(total.shards_opened),
       static_cast<unsigned long long>(total.transactions),
       static_cast<unsigned long long>(total.transactions_found),
-      static_cast<unsigned long long>(total.transactions_pending));
+      static_cast<unsigned long long>(total.transactions_pending),
+      static_cast<unsigned long long>(total.items_expired));
   // A run in which nothing happened would prove nothing.
   EXPECT_GT(total.acknowledged, kills * 20);
   EXPECT_GT(total.records, kills);

@@ -81,6 +81,7 @@ class Verdict {
   std::vector<Entry> EntriesOf(Walk& walk);
   void Take(Walk& walk, const Entry& entry);
   void MatchRecord(Walk& walk, NewRecord& record);
+  void MatchExpiry(const Walk& walk, NewRecord& record);
   void CompareRecord(const Walk& walk, const HeardWrite& write, const Event& record);
   void JudgeMissing(const Walk& walk, const HeardWrite& write);
   void JudgeFinal(Walk& walk);

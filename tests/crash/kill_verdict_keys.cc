@@ -98,7 +98,12 @@ void Verdict::Take(Walk& walk, const Entry& entry) {
     if (write->has_states) old = write->old_state;
     made = write->new_state;
   }
-  if (write == nullptr) {
+  if (write != nullptr && record != nullptr && record->by_service) {
+    complain_(name + " says that the store made it, and somebody else did");
+  }
+  if (write == nullptr && record->by_service) {
+    MatchExpiry(walk, *entry.record);
+  } else if (write == nullptr) {
     MatchRecord(walk, *entry.record);
   } else if (record == nullptr) {
     JudgeMissing(walk, *write);
@@ -144,6 +149,19 @@ void Verdict::MatchRecord(Walk& walk, NewRecord& record) {
     return;
   }
   if (!possible) complain_(name + " is of a write that nobody made");
+}
+
+// A record of a deletion by the store: what was there had expired.
+void Verdict::MatchExpiry(const Walk& walk, NewRecord& record) {
+  const Event& event = *record.event;
+  record.begun_ms = history_.first_ms();
+  ++counts_.items_expired;
+  std::optional<ItemState> old = walk.state;
+  if (event.has_old_image) old = event.old_state;
+  if (event.change != ChangeKind::kRemove || (old && !history_.MayHaveExpired(*old))) {
+    complain_(NameOf(walk) + ", record " + Text(event.sequence) +
+              " is of the store, which had no reason: there was " + Text(old));
+  }
 }
 
 void Verdict::CompareRecord(const Walk& walk, const HeardWrite& write, const Event& record) {
@@ -210,9 +228,14 @@ bool Verdict::Covered(const Walk& walk, uint64_t above, uint64_t below) const {
 }
 
 // Whether a write that was under way, and that no stream had to show, may have left this state
-// between the last change and `until`. If so it is taken for that.
+// between the last change and `until`; or the store, because the item had expired. If a write, it
+// is taken for that.
 bool Verdict::Explain(Walk& walk, const ItemState& state, uint64_t until) {
   if (Covered(walk, walk.sequence, until)) return false;
+  if (!state.present() && (!walk.state || history_.MayHaveExpired(*walk.state))) {
+    walk.beyond_newest = true;
+    return true;
+  }
   for (const HeardWrite* write : walk.pending) {
     if (placed_.contains(write) || !write->MayLeave(state)) continue;
     placed_.insert(write);
@@ -232,9 +255,10 @@ void Verdict::JudgeFinal(Walk& walk) {
   if (settled) {
     right = *settled == final || Explain(walk, final, UINT64_MAX);
   } else {
-    right = std::any_of(walk.pending.begin(), walk.pending.end(), [&](const HeardWrite* write) {
-      return !placed_.contains(write) && write->MayLeave(final);
-    });
+    right = Explain(walk, final, UINT64_MAX) ||
+            std::any_of(walk.pending.begin(), walk.pending.end(), [&](const HeardWrite* write) {
+              return !placed_.contains(write) && write->MayLeave(final);
+            });
   }
   if (!right) {
     complain_(NameOf(walk) + " holds " + final.ToString() + ", and its history, up to " +

@@ -117,7 +117,10 @@ bool Verdict::SurelyAbsent(const HeardWrite& write) const {
   const HeardWrite* made_by = nullptr;
   for (const HeardWrite* other : others->second) {
     if (other->operation == Operation::kPutState && other->wanted == left) return false;
-    if (!left.present() && other->MayLeave(left)) return false;
+    if (!left.present() && (other->MayLeave(left) || history_.MayHaveExpired({other->id, 0, 0}) ||
+                            history_.MayHaveExpired(other->wanted))) {
+      return false;
+    }
     if (left.present() && other->id == left.write) made_by = other;
   }
   if (made_by == nullptr) return left == StateBefore(write.table, write.key, table->second.id);

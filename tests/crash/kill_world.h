@@ -46,6 +46,7 @@ struct World {
   SimClock clock;
   Store* store = nullptr;
   std::atomic<bool> stopping{false};
+  std::atomic<bool> dumped{false};  // Until then nothing that has expired is deleted.
 
   // Held shared by who writes to a table, exclusively by who makes or drops it in a way that leaves
   // no trace of when that was. A closed table is left alone by writers, so that nobody starves.

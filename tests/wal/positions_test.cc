@@ -41,7 +41,7 @@ TEST(PositionsTest, WhatIsSafeIsDurableToo) {
 TEST(PositionsTest, EveryoneWhoWaitsIsWoken) {
   Positions positions(Durability::kSync, kStart);
   std::vector<std::thread> waiters;
-  for (const uint64_t end : {110, 120, 130}) {
+  for (const uint64_t end : {110u, 120u, 130u}) {
     waiters.emplace_back([&, end] {
       EXPECT_OK(positions.WaitSafe(Lsn{end}));
       EXPECT_GE(positions.safe().value, end);
@@ -56,7 +56,7 @@ TEST(PositionsTest, EveryoneWhoWaitsIsWoken) {
     });
   }
   positions.Enter(kStart, Lsn{130});
-  for (const uint64_t end : {110, 120, 130}) {
+  for (const uint64_t end : {110u, 120u, 130u}) {
     positions.AdvanceDurable(Lsn{end});
     positions.AdvanceFannedOut(Lsn{end});
   }
