@@ -113,6 +113,8 @@ Status Maintenance::RunRound() {
 }
 
 Status Maintenance::Trim() {
+  // Fan-out is seldom in haste, and what it has not made a record of cannot be found expired.
+  TAILRACE_RETURN_IF_ERROR(core_.positions->WaitFannedOut(core_.positions->safe()));
   TAILRACE_ASSIGN_OR_RETURN(frames::Trim trim, core_.shards->PlanTrim(core_.clock->AgeMs()));
   if (trim.trims().empty()) return Status::Ok();
   const ClockReading now = core_.clock->Now();
