@@ -39,10 +39,11 @@ void ExpirySweeper::FollowCatalogue() {
   for (const auto& [name, table] : now.catalogue->tables()) {
     if (table.time_to_live.enabled()) tables.emplace(table.id, table.time_to_live);
   }
-  for (const auto& [table, time_to_live] : tables) {
+  for (const auto& entry : tables) {
+    const TableId table = entry.first;
     const auto known = tables_.find(table);
-    if (known != tables_.end() && known->second == time_to_live) continue;
-    std::erase_if(scans_, [&](const Scan& scan) { return scan.table == table; });
+    if (known != tables_.end() && known->second == entry.second) continue;
+    std::erase_if(scans_, [table](const Scan& scan) { return scan.table == table; });
     scans_.push_back({table, {}});
   }
   tables_ = std::move(tables);
