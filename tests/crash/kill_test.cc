@@ -24,8 +24,8 @@
 namespace tailrace::test {
 namespace {
 
-constexpr uint32_t kLanes = 8;
-constexpr uint32_t kKillsFull = 70;
+constexpr uint32_t kLanes = 16;
+constexpr uint32_t kKillsFull = 125;
 constexpr uint32_t kKillsQuick = 5;
 constexpr uint32_t kKillsPerStore = 18;
 constexpr size_t kProblemsShown = 12;
