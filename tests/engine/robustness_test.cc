@@ -446,6 +446,19 @@ class JournalDamageTest : public RobustnessTest {
 
   static std::string NameOf(const std::string& path) { return fs::path(path).filename(); }
 
+  // Where the frames of a segment file end; beyond stands what nobody wrote.
+  static uint64_t EndOfFrames(const std::string& path) {
+    const auto found = wal::ScanJournal(wal::FileSystem::Posix(), fs::path(path).parent_path(),
+                                        [](const wal::Frame&) { return true; });
+    EXPECT_OK(found);
+    for (const wal::SegmentSummary& segment : *found) {
+      if (segment.path != path) continue;
+      return wal::kSegmentHeaderBytes + (segment.valid_end.value - segment.header.base);
+    }
+    ADD_FAILURE() << path << " is no segment";
+    return 1;
+  }
+
   std::string last_damage_;  // Where, for what a failure says.
   int refusals_ = 0;
 };
@@ -503,20 +516,15 @@ TEST_P(JournalDamageTest, ABitIsFlippedBelowTheDurableMark) {
   for (int tries = 0; tries < 24; ++tries) {
     Try(
         [&](const std::vector<std::string>& segments) {
-          const std::string& path = segments[random.Below(segments.size())];
-          std::string bytes = ReadBytes(path);
-          // Within the frames; beyond them stands what nobody wrote.
-          const auto found =
-              wal::ScanJournal(wal::FileSystem::Posix(), fs::path(path).parent_path(),
-                               [](const wal::Frame&) { return true; });
-          uint64_t end = 0;
-          for (const wal::SegmentSummary& segment : *found) {
-            if (segment.path == path) {
-              end = wal::kSegmentHeaderBytes + (segment.valid_end.value - segment.header.base);
-            }
+          size_t which = random.Below(segments.size());
+          uint64_t end = EndOfFrames(segments[which]);
+          if (which + 1 == segments.size()) {
+            // Of the Mark frame at the very end there is no later evidence.
+            end -= std::min(end, 2 * wal::kBlockBytes);
+            if (end == 0) end = EndOfFrames(segments[--which]);
           }
-          // Of the Mark frame at the very end there is no later evidence.
-          if (path == segments.back()) end -= 2 * wal::kBlockBytes;
+          const std::string& path = segments[which];
+          std::string bytes = ReadBytes(path);
           const uint64_t at = random.Below(end);
           bytes[at] = static_cast<char>(bytes[at] ^ (1 << random.Below(8)));
           WriteBytes(path, bytes);
