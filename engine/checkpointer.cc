@@ -197,6 +197,7 @@ Status Checkpointer::CleanUp(Draining done) {
   completed_.fetch_add(1);
   core_.Report(Event::Kind::kCheckpoint, "cut at " + std::to_string(done.at.value));
   TAILRACE_RETURN_IF_ERROR(DropFamilies(*done.catalogue));
+  TAILRACE_RETURN_IF_ERROR(core_.index->Tidy());
   core_.Pause(PausePoint::kBeforeUnlink);
   return core_.shards->RemoveTrimmed(*done.shards).status();
 }

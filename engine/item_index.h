@@ -1,4 +1,5 @@
-// The item index: the drained part of the state, in RocksDB, one column family a table.
+// The item index: the drained part of the state, in RocksDB. Small tables share one column family;
+// a table that has grown has one of its own.
 //
 // It is always exactly the fold of a journal prefix over every table: each ingest adds one
 // generation's items of all tables together with the cut that tells where the prefix ends, all or
@@ -46,8 +47,13 @@ class IndexCursor {
   virtual Status status() const = 0;
 };
 
+// About so many bytes on disk a table may have in the shared family before it moves to its own. A
+// family costs 10 to 100 ms to make and a file or more; what moves is copied once.
+inline constexpr uint64_t kSharedTableBytesMax = 4ull << 20;
+
 struct ItemIndexOptions {
   uint64_t block_cache_bytes = 64ull << 20;
+  uint64_t shared_table_bytes_max = kSharedTableBytesMax;
   bool create = false;  // Make a new one; it must not exist. Otherwise it must.
 };
 
@@ -69,7 +75,7 @@ class ItemIndex {
   class Ingest {
    public:
     virtual ~Ingest() = default;
-    // Keys ascend strictly within a table, and a table's items come together.
+    // Tables ascend, and keys ascend strictly within a table.
     virtual Status Set(TableId table, ByteView key, Lsn lsn, ByteView image) = 0;
     virtual Status Delete(TableId table, ByteView key) = 0;
     // Writes what is still buffered. After it the files are complete and durable, and not part of
@@ -81,16 +87,25 @@ class ItemIndex {
   };
   virtual Result<std::unique_ptr<Ingest>> NewIngest() = 0;
 
-  // Tables that have a family here, and dropping one with all its items.
+  // Tables that have something here, and dropping one with all its items. A drop counts for
+  // readers at once, and for good once an ingest without the table follows it or it is repeated
+  // after a crash. Incarnations are never used twice.
   virtual std::vector<TableId> Tables() const = 0;
   virtual Status DropTable(TableId table) = 0;
 
-  // Reads every block of every file and checks its checksum.
+  // Gives back the space of what was dropped or moved, if it is worth the work. Of the thread that
+  // ingests.
+  virtual Status Tidy() = 0;
+
+  // Reads every block of every file and checks its checksum. The message of a failure names the
+  // tables whose items are in damaged files.
   virtual Status VerifyChecksums() = 0;
 
   struct Stats {
     uint64_t bytes = 0;
-    uint64_t level0_files_max = 0;  // In the table that has most.
+    uint64_t level0_files_max = 0;  // In the family that has most.
+    uint64_t families = 0;
+    uint64_t shared_tables = 0;  // Tables that live in the shared one.
   };
   virtual Stats GetStats() const = 0;
 };

@@ -73,6 +73,11 @@ struct StoreOptions {
   // RocksDB's block cache.
   uint64_t block_cache_bytes = 64ull << 20;
 
+  // Tables share RocksDB files until their items take about so many bytes on disk; then each moves
+  // to files of its own, at a checkpoint, which copies its items once. 0: each has its own from the
+  // first.
+  uint64_t shared_table_bytes_max = 4ull << 20;
+
   // Shards that a stream begins with, 1 to kShardsPerStreamMax.
   uint32_t shards_per_stream = 4;
 

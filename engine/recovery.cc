@@ -80,6 +80,7 @@ Result<Cut> OpenIndex(Core& core) {
   wal::FileSystem& fs = *core.options.fs;
   ItemIndexOptions options;
   options.block_cache_bytes = core.options.block_cache_bytes;
+  options.shared_table_bytes_max = core.options.shared_table_bytes_max;
   TAILRACE_ASSIGN_OR_RETURN(const bool exists,
                             fs.Exists(wal::JoinPath(core.paths.items, "CURRENT")));
   if (!exists && core.identity.complete) {
@@ -245,7 +246,8 @@ Result<std::unique_ptr<Core>> OpenCore(const std::string& directory, const Store
   TAILRACE_RETURN_IF_ERROR(OpenTheJournal(*core, cut));
   TAILRACE_RETURN_IF_ERROR(OpenShards(*core, cut));
   TAILRACE_ASSIGN_OR_RETURN(const ClockReading last, Replay(*core, cut));
-  if (!core->identity.complete) {
+  // Before the first checkpoint, which writes what an older build does not know.
+  if (!core->identity.complete || core->identity.format_version != kStoreFormatVersion) {
     core->identity.complete = true;
     TAILRACE_RETURN_IF_ERROR(WriteIdentity(fs, core->paths, core->identity));
   }

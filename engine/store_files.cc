@@ -40,9 +40,11 @@ Result<StoreIdentity> ReadIdentity(wal::FileSystem& fs, const StorePaths& paths)
   if (bytes.size() != kIdentityBytes || LoadLittle<uint64_t>(at) != kIdentityMagic) {
     return Corruption(paths.identity + " is not a store's identity file");
   }
-  if (const auto version = LoadLittle<uint32_t>(at + 8); version != kStoreFormatVersion) {
+  const auto version = LoadLittle<uint32_t>(at + 8);
+  if (version < kStoreFormatVersionFirst || version > kStoreFormatVersion) {
     return Unsupported(paths.identity + ": the store has format version " +
                        std::to_string(version) + ", this build knows " +
+                       std::to_string(kStoreFormatVersionFirst) + " to " +
                        std::to_string(kStoreFormatVersion) + "; use a newer one");
   }
   const ByteView body(bytes.data(), kIdentityHashAt);
@@ -50,6 +52,7 @@ Result<StoreIdentity> ReadIdentity(wal::FileSystem& fs, const StorePaths& paths)
     return Corruption(paths.identity + " is damaged: its checksum differs");
   }
   StoreIdentity identity;
+  identity.format_version = version;
   identity.durability = static_cast<wal::Durability>(LoadLittle<uint32_t>(at + 12));
   if (identity.durability != wal::Durability::kSync &&
       identity.durability != wal::Durability::kBuffered) {

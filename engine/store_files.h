@@ -31,9 +31,12 @@ struct StorePaths {
   std::string streams;
 };
 
-inline constexpr uint32_t kStoreFormatVersion = 1;
+// Written by this build; all from the first on are read. 2: small tables share a column family.
+inline constexpr uint32_t kStoreFormatVersion = 2;
+inline constexpr uint32_t kStoreFormatVersionFirst = 1;
 
 struct StoreIdentity {
+  uint32_t format_version = kStoreFormatVersion;  // As read.
   StoreId store_id;
   wal::Durability durability = wal::Durability::kSync;
   uint64_t created_ms = 0;
@@ -44,7 +47,7 @@ struct StoreIdentity {
 // Errors: kNotFound (no STORE file), kCorruption (damaged), kUnsupported (a newer format).
 Result<StoreIdentity> ReadIdentity(wal::FileSystem& fs, const StorePaths& paths);
 
-// On OK: durable.
+// With this build's format version. On OK: durable.
 Status WriteIdentity(wal::FileSystem& fs, const StorePaths& paths, const StoreIdentity& identity);
 
 // Makes the directory if need be (its parent must exist) and takes the lock, before anything in it
