@@ -136,7 +136,10 @@ Status Checkpointer::MakeDurable(Draining& draining) {
 Status Checkpointer::Drain(const Draining& draining) {
   TAILRACE_ASSIGN_OR_RETURN(const bool done, CutReached(draining.at));
   if (!done) {
-    TAILRACE_ASSIGN_OR_RETURN(auto ingest, core_.index->NewIngest());
+    auto begun = core_.index->NewIngest();
+    // Nothing will be drained any more: writers must not wait for it.
+    if (begun.status().code() == StatusCode::kReadOnly) core_.Fail(begun.status());
+    TAILRACE_ASSIGN_OR_RETURN(const auto ingest, std::move(begun));
     TAILRACE_RETURN_IF_ERROR(WriteItems(draining, *ingest));
     core_.Pause(PausePoint::kBeforeIngest);
     TAILRACE_RETURN_IF_ERROR(ingest->Commit(EncodeCut(draining)));

@@ -85,6 +85,8 @@ class ItemIndex {
     // knows whether it happened: read the cut.
     virtual Status Commit(ByteView cut) = 0;
   };
+  // kReadOnly here, from Commit or from DropTable: after a failure nothing goes in any more until
+  // the index is reopened.
   virtual Result<std::unique_ptr<Ingest>> NewIngest() = 0;
 
   // Tables that have something here, and dropping one with all its items. A drop counts for

@@ -18,10 +18,8 @@ void RocksCursor::Begin(rocksdb::DB& db, rocksdb::ColumnFamilyHandle* family) {
   // RocksDB 7.8 loses the error of a damaged file that is not a level's first when it looks for
   // range deletions there, and shows its items as absent. There are no range deletions here.
   read.ignore_range_deletions = true;
-  if (!prefix_.empty()) {
-    read.iterate_lower_bound = &lower_bound_;
-    read.iterate_upper_bound = &upper_bound_;
-  }
+  if (!prefix_.empty()) read.iterate_lower_bound = &lower_bound_;
+  if (!end_.empty()) read.iterate_upper_bound = &upper_bound_;
   iterator_.reset(db.NewIterator(read, family));
 }
 

@@ -76,6 +76,7 @@ Result<std::unique_ptr<ItemIndex>> RocksIndex::Open(wal::FileSystem& fs,
   std::unique_ptr<RocksIndex> index(new RocksIndex(fs, directory, from));
   TAILRACE_ASSIGN_OR_RETURN(index->env_, NewRocksEnv(fs, directory));
   index->options_ = MakeOptions(index->env_.get(), from);
+  index->options_.listeners.push_back(index->failure_);
   TAILRACE_RETURN_IF_ERROR(index->OpenFamilies());
   TAILRACE_RETURN_IF_ERROR(index->LoadPlaces());
   TAILRACE_RETURN_IF_ERROR(index->ClearIngestDirectory());
@@ -235,12 +236,16 @@ std::vector<TableId> RocksIndex::Tables() const {
 
 Result<rocksdb::ColumnFamilyHandle*> RocksIndex::OwnOrCreate(TableId table) {
   if (const Place place = PlaceOf(table); place.own != nullptr) return place.own;
-  rocksdb::ColumnFamilyHandle* handle = nullptr;
-  const std::string name = FamilyName(table);
-  const auto status = db_->CreateColumnFamily(FamilyOptions(name), name, &handle);
-  if (!status.ok()) return FromRocks(status);
+  TAILRACE_ASSIGN_OR_RETURN(auto* handle, CreateFamily(FamilyName(table)));
   WriterLock lock(mutex_);
   places_[table].own = handle;
+  return handle;
+}
+
+Result<rocksdb::ColumnFamilyHandle*> RocksIndex::CreateFamily(const std::string& name) {
+  rocksdb::ColumnFamilyHandle* handle = nullptr;
+  const auto status = db_->CreateColumnFamily(FamilyOptions(name), name, &handle);
+  if (!status.ok()) return FromRocks(status);
   return handle;
 }
 
@@ -249,10 +254,7 @@ Result<rocksdb::ColumnFamilyHandle*> RocksIndex::SharedOrCreate() {
     ReaderLock lock(mutex_);
     if (shared_ != nullptr) return shared_;
   }
-  rocksdb::ColumnFamilyHandle* handle = nullptr;
-  const auto status =
-      db_->CreateColumnFamily(FamilyOptions(kSharedFamilyName), kSharedFamilyName, &handle);
-  if (!status.ok()) return FromRocks(status);
+  TAILRACE_ASSIGN_OR_RETURN(auto* handle, CreateFamily(kSharedFamilyName));
   WriterLock lock(mutex_);
   shared_ = handle;
   return handle;
@@ -314,11 +316,13 @@ std::unique_ptr<RocksCursor> RocksIndex::SharedCursor(TableId table) const {
 // ---- Writing. ----
 
 Result<std::unique_ptr<ItemIndex::Ingest>> RocksIndex::NewIngest() {
+  TAILRACE_RETURN_IF_ERROR(failure_->Get());
   TAILRACE_RETURN_IF_ERROR(ClearIngestDirectory());
   return std::unique_ptr<Ingest>(std::make_unique<RocksIngest>(*this));
 }
 
 Status RocksIndex::DropTable(TableId table) {
+  TAILRACE_RETURN_IF_ERROR(failure_->Get());
   const Place place = PlaceOf(table);
   if (place.own != nullptr) {
     if (const auto status = db_->DropColumnFamily(place.own); !status.ok()) {

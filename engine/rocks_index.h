@@ -9,6 +9,7 @@
 
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 
 #include <atomic>
@@ -33,6 +34,20 @@ enum class Mark : char {
 
 inline constexpr char kCutKey[] = "cut";
 std::string MarkKey(TableId table);
+
+// Learns when RocksDB stops: after a failed compaction or write of its MANIFEST. Version 7.8 then
+// resumes only in part, and dies of an ingest that is tried all the same.
+class RocksFailure final : public rocksdb::EventListener {
+ public:
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* cause) override;
+
+  // OK, or kReadOnly with the first cause.
+  Status Get() const;
+
+ private:
+  mutable Mutex mutex_;
+  Status failure_ TAILRACE_GUARDED_BY(mutex_);
+};
 
 class RocksIndex final : public ItemIndex {
  public:
@@ -82,6 +97,7 @@ class RocksIndex final : public ItemIndex {
   std::unique_ptr<RocksCursor> SharedCursor(TableId table) const;
   Result<rocksdb::ColumnFamilyHandle*> OwnOrCreate(TableId table);
   Result<rocksdb::ColumnFamilyHandle*> SharedOrCreate();
+  Result<rocksdb::ColumnFamilyHandle*> CreateFamily(const std::string& name);
   void ApplyMarks(const Marks& marks);
   // Estimates of RocksDB, dead keys and all.
   uint64_t BytesInShared(TableId table) const;
@@ -95,6 +111,7 @@ class RocksIndex final : public ItemIndex {
   const uint64_t shared_table_bytes_max_;
   std::unique_ptr<rocksdb::Env> env_;
   rocksdb::Options options_;
+  const std::shared_ptr<RocksFailure> failure_ = std::make_shared<RocksFailure>();
   const std::shared_ptr<DeadTables> dead_ = std::make_shared<DeadTables>();
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::ColumnFamilyHandle* default_family_ = nullptr;

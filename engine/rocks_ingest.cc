@@ -180,6 +180,7 @@ Status RocksIngest::WriteDefault(ByteView cut) {
 }
 
 Status RocksIngest::Commit(ByteView cut) {
+  TAILRACE_RETURN_IF_ERROR(index_.failure_->Get());
   TAILRACE_RETURN_IF_ERROR(Finish());
   TAILRACE_RETURN_IF_ERROR(WriteDefault(cut));
   rocksdb::IngestExternalFileOptions how;

@@ -59,7 +59,7 @@ std::string SharedPrefix(TableId table) {
 }
 
 std::string SharedEnd(TableId table) {
-  if (table.value == UINT64_MAX) return std::string(kTablePrefixBytes + 1, '\xff');
+  if (table.value == UINT64_MAX) return {};
   return SharedPrefix(TableId{table.value + 1});
 }
 

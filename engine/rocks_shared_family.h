@@ -26,8 +26,7 @@ inline constexpr size_t kTablePrefixBytes = 8;
 // Where a table's keys begin, which an item's storage key follows.
 std::string SharedPrefix(TableId table);
 
-// The first key behind all of the table's; for the last table there is, one behind any that this
-// store writes.
+// The first key behind all of the table's; empty for the last table there can be.
 std::string SharedEnd(TableId table);
 
 // Whose key it is; absent when it is too short to be one.

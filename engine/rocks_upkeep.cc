@@ -71,6 +71,20 @@ Status RocksIndex::Tidy() {
   return FindSwept();
 }
 
+// ---- Failures. ----
+
+void RocksFailure::OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* cause) {
+  const MutexLock lock(mutex_);
+  if (!failure_.ok()) return;
+  failure_ = ReadOnly("the item index takes nothing more since " + cause->ToString() +
+                      "; reopen the store");
+}
+
+Status RocksFailure::Get() const {
+  const MutexLock lock(mutex_);
+  return failure_;
+}
+
 // ---- Checksums. ----
 
 // The tables with keys from one to the other in the shared family.
