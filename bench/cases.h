@@ -16,6 +16,7 @@ void AddWriteCases();
 void AddReadCases();
 void AddReaderLatencyCases();
 void AddRecoveryCases();
+void AddGrowthCases();
 
 // What a child of this program does instead, when started with --fill: see recovery_bench.cc.
 inline constexpr char kFillFlag[] = "--fill=";

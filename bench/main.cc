@@ -89,6 +89,7 @@ int Main(int argc, char** argv) {
     AddReadCases();
     AddReaderLatencyCases();
     AddRecoveryCases();
+    AddGrowthCases();
   }
   benchmark::RunSpecifiedBenchmarks();
   DropEngines();

@@ -361,11 +361,12 @@ TEST_P(RobustnessTest, ANewerFormatIsUnsupported) {
   const std::string copy = CopyOf(closed_);
   const std::string good = ReadBytes(copy + "/STORE");
   std::string newer = good;
-  StoreLittle<uint32_t>(newer.data() + 8, 2);
+  StoreLittle<uint32_t>(newer.data() + 8, engine::kStoreFormatVersion + 1);
   const size_t hash_at = newer.size() - 8;
   StoreLittle<uint64_t>(newer.data() + hash_at, Hash64(ByteView(newer.data(), hash_at)));
   WriteBytes(copy + "/STORE", newer);
-  ExpectRefused(copy, StatusCode::kUnsupported, "version 2");
+  ExpectRefused(copy, StatusCode::kUnsupported,
+                "version " + std::to_string(engine::kStoreFormatVersion + 1));
   WriteBytes(copy + "/STORE", good);
   ExpectWhole(copy);
 }

@@ -54,6 +54,18 @@ TEST(StoreFormatTest, TheIdentityFile) {
   EXPECT_TRUE(read->complete);
 }
 
+TEST(StoreFormatTest, AnIdentityFileOfVersion1IsRead) {
+  SimFs fs;
+  ASSERT_OK(fs.CreateDirectory("/store"));
+  ASSERT_OK(wal::ReplaceFile(fs, "/store/STORE", Golden("STORE version 1")));
+  const auto read = ReadIdentity(fs, StorePaths("/store"));
+  ASSERT_OK(read);
+  EXPECT_EQ(read->format_version, 1u);
+  EXPECT_EQ(read->store_id, kIdentity.store_id);
+  ASSERT_OK(WriteIdentity(fs, StorePaths("/store"), *read));
+  EXPECT_EQ(fs.disk().Contents("/store/STORE").value(), Golden("STORE"));
+}
+
 TEST(StoreFormatTest, EveryFlippedBitOfTheIdentityFileIsFound) {
   const std::string good = Golden("STORE");
   for (size_t bit = 0; bit < good.size() * 8; ++bit) {
