@@ -140,20 +140,21 @@ class RocksRandomAccessFile final : public rocksdb::FSRandomAccessFile {
 // Writes through at once: RocksDB has a buffer in front of it.
 class RocksWritableFile final : public rocksdb::FSWritableFile {
  public:
-  // `guard` and the number are set for a MANIFEST.
+  // The number is set for a MANIFEST.
   RocksWritableFile(std::unique_ptr<wal::File> file, uint64_t size_bytes,
-                    const rocksdb::FileOptions& options, ManifestGuard* guard,
-                    std::optional<uint64_t> manifest)
+                    const rocksdb::FileOptions& options, ManifestGuard& guard,
+                    std::optional<uint64_t> manifest, const ManifestFailure& on_failure)
       : FSWritableFile(options),
         file_(std::move(file)),
         size_bytes_(size_bytes),
         guard_(guard),
-        manifest_(manifest) {}
+        manifest_(manifest),
+        on_failure_(on_failure) {}
 
   IOStatus Append(const Slice& data, const IOOptions&, IODebugContext*) override {
     Status status = file_->Write(size_bytes_, ViewOf(data));
     if (status.ok()) size_bytes_ += data.size();
-    return ToRocks(status);
+    return Outcome(status);
   }
   IOStatus Append(const Slice& data, const IOOptions& options, const rocksdb::DataVerificationInfo&,
                   IODebugContext* debug) override {
@@ -165,8 +166,8 @@ class RocksWritableFile final : public rocksdb::FSWritableFile {
   IOStatus Sync(const IOOptions&, IODebugContext*) override {
     const uint64_t synced_bytes = size_bytes_;
     Status status = file_->Sync();
-    if (status.ok() && manifest_) status = guard_->NoteSynced(*manifest_, synced_bytes);
-    return ToRocks(status);
+    if (status.ok() && manifest_) status = guard_.NoteSynced(*manifest_, synced_bytes);
+    return Outcome(status);
   }
   IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
     return Sync(options, debug);
@@ -188,10 +189,16 @@ class RocksWritableFile final : public rocksdb::FSWritableFile {
   void PrepareWrite(size_t, size_t, const IOOptions&, IODebugContext*) override {}
 
  private:
+  IOStatus Outcome(const Status& status) const {
+    if (!status.ok() && manifest_ && on_failure_) on_failure_(status);
+    return ToRocks(status);
+  }
+
   const std::unique_ptr<wal::File> file_;
   uint64_t size_bytes_;
-  ManifestGuard* const guard_;
+  ManifestGuard& guard_;
   const std::optional<uint64_t> manifest_;
+  const ManifestFailure& on_failure_;
 };
 
 class RocksRandomRWFile final : public rocksdb::FSRandomRWFile {
@@ -294,8 +301,9 @@ class RocksLogger final : public rocksdb::Logger {
 // here fails instead of reaching the disk past the seam.
 class RocksFs final : public rocksdb::FileSystem {
  public:
-  RocksFs(wal::FileSystem& fs, std::unique_ptr<ManifestGuard> guard)
-      : fs_(fs), guard_(std::move(guard)) {}
+  RocksFs(wal::FileSystem& fs, std::unique_ptr<ManifestGuard> guard,
+          ManifestFailure on_manifest_failure)
+      : fs_(fs), guard_(std::move(guard)), on_manifest_failure_(std::move(on_manifest_failure)) {}
 
   const char* Name() const override { return "TailraceFileSystem"; }
 
@@ -479,21 +487,24 @@ class RocksFs final : public rocksdb::FileSystem {
                                                     std::unique_ptr<wal::File> file,
                                                     uint64_t size_bytes,
                                                     const rocksdb::FileOptions& options) {
-    return std::make_unique<RocksWritableFile>(std::move(file), size_bytes, options, guard_.get(),
-                                               ManifestGuard::ParseName(NameOf(path)));
+    return std::make_unique<RocksWritableFile>(std::move(file), size_bytes, options, *guard_,
+                                               ManifestGuard::ParseName(NameOf(path)),
+                                               on_manifest_failure_);
   }
 
   wal::FileSystem& fs_;
   const std::unique_ptr<ManifestGuard> guard_;
+  const ManifestFailure on_manifest_failure_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<rocksdb::Env>> NewRocksEnv(wal::FileSystem& fs,
-                                                  const std::string& directory) {
+Result<std::unique_ptr<rocksdb::Env>> NewRocksEnv(wal::FileSystem& fs, const std::string& directory,
+                                                  ManifestFailure on_manifest_failure) {
   TAILRACE_ASSIGN_OR_RETURN(auto guard, ManifestGuard::Open(fs, directory));
   TAILRACE_RETURN_IF_ERROR(guard->CutTail().status());
-  return rocksdb::NewCompositeEnv(std::make_shared<RocksFs>(fs, std::move(guard)));
+  return rocksdb::NewCompositeEnv(
+      std::make_shared<RocksFs>(fs, std::move(guard), std::move(on_manifest_failure)));
 }
 
 }  // namespace tailrace::engine

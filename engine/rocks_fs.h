@@ -13,6 +13,7 @@
 #include <rocksdb/io_status.h>
 #include <rocksdb/status.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -28,12 +29,16 @@ Status FromRocks(const rocksdb::Status& status);
 // such.
 rocksdb::IOStatus ToRocks(const Status& status);
 
+// Told of every write or sync of a MANIFEST that failed. May be called from any of RocksDB's
+// threads; must not call RocksDB.
+using ManifestFailure = std::function<void(const Status&)>;
+
 // An Env for the RocksDB in `directory`, whose files are those of `fs` and whose threads and clock
 // are the machine's. Before it returns, the MANIFEST is cut to what was durable. `fs` outlives the
 // Env, and the Env every DB opened with it; no other process may have the directory open (the
 // store's lock sees to that). One Env serves one opening: after the DB was closed, make another.
-// Errors: ManifestGuard's.
-Result<std::unique_ptr<rocksdb::Env>> NewRocksEnv(wal::FileSystem& fs,
-                                                  const std::string& directory);
+// `on_manifest_failure` may be empty. Errors: ManifestGuard's.
+Result<std::unique_ptr<rocksdb::Env>> NewRocksEnv(wal::FileSystem& fs, const std::string& directory,
+                                                  ManifestFailure on_manifest_failure = nullptr);
 
 }  // namespace tailrace::engine

@@ -14,7 +14,7 @@ namespace tailrace::engine {
 namespace {
 
 constexpr char kFamilyPrefix = 't';
-constexpr char kMarkPrefix[] = "shared/";
+constexpr char kResidencePrefix[] = "shared/";
 
 std::string FamilyName(TableId table) { return kFamilyPrefix + std::to_string(table.value); }
 
@@ -57,8 +57,8 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
 
 }  // namespace
 
-std::string MarkKey(TableId table) {
-  std::string key = kMarkPrefix;
+std::string ResidenceKey(TableId table) {
+  std::string key = kResidencePrefix;
   AppendBig64(key, table.value);
   return key;
 }
@@ -74,7 +74,10 @@ Result<std::unique_ptr<ItemIndex>> RocksIndex::Open(wal::FileSystem& fs,
                                                     const std::string& directory,
                                                     const ItemIndexOptions& from) {
   std::unique_ptr<RocksIndex> index(new RocksIndex(fs, directory, from));
-  TAILRACE_ASSIGN_OR_RETURN(index->env_, NewRocksEnv(fs, directory));
+  TAILRACE_ASSIGN_OR_RETURN(
+      index->env_, NewRocksEnv(fs, directory, [failure = index->failure_](const Status& cause) {
+        failure->Note(cause);
+      }));
   index->options_ = MakeOptions(index->env_.get(), from);
   index->options_.listeners.push_back(index->failure_);
   TAILRACE_RETURN_IF_ERROR(index->OpenFamilies());
@@ -152,55 +155,59 @@ Status RocksIndex::ClearIngestDirectory() {
 
 // ---- Places. ----
 
-Result<RocksIndex::Marks> RocksIndex::ReadMarks() const {
-  Marks marks;
+Result<RocksIndex::Residences> RocksIndex::ReadResidences() const {
+  Residences residences;
   rocksdb::ReadOptions read;
   read.ignore_range_deletions = true;
   const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(read, default_family_));
-  for (at->Seek(kMarkPrefix); at->Valid() && at->key().starts_with(kMarkPrefix); at->Next()) {
-    const ByteView id = ToView(at->key()).substr(sizeof kMarkPrefix - 1);
+  for (at->Seek(kResidencePrefix); at->Valid() && at->key().starts_with(kResidencePrefix);
+       at->Next()) {
+    const ByteView id = ToView(at->key()).substr(sizeof kResidencePrefix - 1);
     const ByteView value = ToView(at->value());
-    const auto is = [&](Mark mark) { return value == ByteView(reinterpret_cast<char*>(&mark), 1); };
-    if (id.size() != kTablePrefixBytes || (!is(Mark::kShared) && !is(Mark::kMoved))) {
-      return Corruption("the item index holds a mark of a table that cannot be read");
+    const auto is = [&](Residence residence) {
+      return value == ByteView(reinterpret_cast<char*>(&residence), 1);
+    };
+    if (id.size() != kTablePrefixBytes || (!is(Residence::kShared) && !is(Residence::kMoved))) {
+      return Corruption("the item index holds a table's residence that cannot be read");
     }
-    marks[TableId{LoadBig64(id.data())}] = is(Mark::kShared) ? Mark::kShared : Mark::kMoved;
+    residences[TableId{LoadBig64(id.data())}] =
+        is(Residence::kShared) ? Residence::kShared : Residence::kMoved;
   }
   TAILRACE_RETURN_IF_ERROR(FromRocks(at->status()));
-  return marks;
+  return residences;
 }
 
 // The places as RocksDB has them; what was dropped stays so.
 Status RocksIndex::LoadPlaces() {
-  TAILRACE_ASSIGN_OR_RETURN(const Marks marks, ReadMarks());
-  Marks all = marks;
+  TAILRACE_ASSIGN_OR_RETURN(const Residences residences, ReadResidences());
+  Residences all = residences;
   {
     ReaderLock lock(mutex_);
     for (const auto& [table, place] : places_) {
-      if (place.mark && !marks.contains(table)) all[table] = std::nullopt;
+      if (place.residence && !residences.contains(table)) all[table] = std::nullopt;
     }
   }
-  ApplyMarks(all);
+  ApplyResidences(all);
   WriterLock lock(mutex_);
-  if (!marks.empty() && shared_ == nullptr) {
+  if (!residences.empty() && shared_ == nullptr) {
     return Corruption("the item index has lost the family that small tables share");
   }
   for (auto& [table, place] : places_) {
-    // A crash came between the drop of its family and the end of its mark.
-    if (place.mark == Mark::kMoved && place.own == nullptr) place.dropped = true;
+    // A crash came between the drop of its family and that of its residence.
+    if (place.residence == Residence::kMoved && place.own == nullptr) place.dropped = true;
   }
-  marks_unsure_ = false;
+  residences_unsure_ = false;
   return Status::Ok();
 }
 
-// The caller is the thread that ingests; RocksDB has these marks already.
-void RocksIndex::ApplyMarks(const Marks& marks) {
+// The caller is the thread that ingests; RocksDB has these residences already.
+void RocksIndex::ApplyResidences(const Residences& residences) {
   WriterLock lock(mutex_);
-  for (const auto& [table, mark] : marks) {
+  for (const auto& [table, residence] : residences) {
     Place& place = places_[table];
-    place.mark = mark;
-    if (mark == Mark::kMoved) dead_->Add(table);
-    if (mark) continue;
+    place.residence = residence;
+    if (residence == Residence::kMoved) dead_->Add(table);
+    if (residence) continue;
     dead_->Remove(table);
     swept_.erase(table);
     if (place.own == nullptr) places_.erase(table);
@@ -263,7 +270,7 @@ Result<rocksdb::ColumnFamilyHandle*> RocksIndex::SharedOrCreate() {
 // ---- Reading. ----
 
 Result<std::optional<std::string>> RocksIndex::ReadCut() {
-  if (marks_unsure_) TAILRACE_RETURN_IF_ERROR(LoadPlaces());
+  if (residences_unsure_) TAILRACE_RETURN_IF_ERROR(LoadPlaces());
   std::string cut;
   const auto status = db_->Get({}, default_family_, kCutKey, &cut);
   if (status.IsNotFound()) return std::optional<std::string>();
@@ -337,7 +344,7 @@ Status RocksIndex::DropTable(TableId table) {
   if (place.own != nullptr) dropped_.push_back(place.own);
   found->second.own = nullptr;
   found->second.dropped = true;
-  if (place.mark) {
+  if (place.residence) {
     dead_->Add(table);
     dead_bytes_ += dead_bytes;
   } else {

@@ -2,9 +2,9 @@
 //
 // Small tables share one family; a table that grows beyond a limit moves to one of its own, named
 // by its incarnation ("t12"). The default family holds the cut and, for each table with keys in the
-// shared family, a mark that says whether it lives there or has moved away. A table without a mark
-// that has a family lives in it: so did every table once. Marks change in the same ingest as the
-// items, so they always agree with them.
+// shared family, a residence that says whether it lives there or has moved away. A table without a
+// residence that has a family lives in it: so did every table once. Residences change in the same
+// ingest as the items, so they always agree with them.
 #pragma once
 
 #include <rocksdb/db.h>
@@ -26,19 +26,20 @@
 
 namespace tailrace::engine {
 
-// What a table's mark says. On disk.
-enum class Mark : char {
+// What a table's residence says. On disk.
+enum class Residence : char {
   kShared = 1,  // Its items are in the shared family.
   kMoved = 2,   // They are in its own; what is left of it in the shared one is dead.
 };
 
 inline constexpr char kCutKey[] = "cut";
-std::string MarkKey(TableId table);
+std::string ResidenceKey(TableId table);
 
 // Learns when RocksDB stops: after a failed compaction or write of its MANIFEST. Version 7.8 then
 // resumes only in part, and dies of an ingest that is tried all the same.
 class RocksFailure final : public rocksdb::EventListener {
  public:
+  void Note(const Status& cause);
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* cause) override;
 
   // OK, or kReadOnly with the first cause.
@@ -71,10 +72,10 @@ class RocksIndex final : public ItemIndex {
   // What is known of a table that has a family, keys in the shared one, or both.
   struct Place {
     rocksdb::ColumnFamilyHandle* own = nullptr;
-    std::optional<Mark> mark;
+    std::optional<Residence> residence;
     bool dropped = false;  // Only its dead keys are left.
 
-    bool in_shared() const { return mark == Mark::kShared; }
+    bool in_shared() const { return residence == Residence::kShared; }
   };
   // Where to read: a family, and whether it is the shared one.
   struct Home {
@@ -82,13 +83,14 @@ class RocksIndex final : public ItemIndex {
     bool shared = false;
     uint64_t version = 0;  // Of the places, when this was so.
   };
-  using Marks = std::map<TableId, std::optional<Mark>>;  // Absent: there is none any more.
+  using Residences =
+      std::map<TableId, std::optional<Residence>>;  // Absent: there is none any more.
 
   RocksIndex(wal::FileSystem& fs, std::string directory, const ItemIndexOptions& options);
 
   rocksdb::Options FamilyOptions(const std::string& name) const;
   Status OpenFamilies();
-  Result<Marks> ReadMarks() const;
+  Result<Residences> ReadResidences() const;
   Status LoadPlaces();
   Status ClearIngestDirectory();
 
@@ -98,7 +100,7 @@ class RocksIndex final : public ItemIndex {
   Result<rocksdb::ColumnFamilyHandle*> OwnOrCreate(TableId table);
   Result<rocksdb::ColumnFamilyHandle*> SharedOrCreate();
   Result<rocksdb::ColumnFamilyHandle*> CreateFamily(const std::string& name);
-  void ApplyMarks(const Marks& marks);
+  void ApplyResidences(const Residences& residences);
   // Estimates of RocksDB, dead keys and all.
   uint64_t BytesInShared(TableId table) const;
   uint64_t FamilyBytes(rocksdb::ColumnFamilyHandle* family) const;
@@ -125,8 +127,8 @@ class RocksIndex final : public ItemIndex {
   std::atomic<uint64_t> version_{0};  // Of places_: moves with every change.
 
   // Of the thread that ingests.
-  bool marks_unsure_ = false;  // An ingest failed: it may have happened.
-  std::set<TableId> swept_;    // Dead tables without a key left: their marks can go.
+  bool residences_unsure_ = false;  // An ingest failed: it may have happened.
+  std::set<TableId> swept_;         // Dead tables without a key left: their residences can go.
   uint64_t keys_removed_seen_ = 0;
   uint64_t dead_bytes_ = 0;  // Became dead since compactions last removed dead keys.
 };

@@ -101,7 +101,7 @@ Status RocksIngest::Stay() {
   for (const Change& change : held_) {
     TAILRACE_RETURN_IF_ERROR(AddToShared(change.key, change.value));
   }
-  if (!place_.in_shared()) marks_[table_] = Mark::kShared;
+  if (!place_.in_shared()) residences_[table_] = Residence::kShared;
   held_.clear();
   held_bytes_ = 0;
   return Status::Ok();
@@ -116,7 +116,7 @@ Status RocksIngest::Grow() {
     if (!look->status().ok()) return Stay();
     leaving_ = index_.SharedCursor(table_);
     leaving_->SeekAtLeast({});
-    marks_[table_] = Mark::kMoved;
+    residences_[table_] = Residence::kMoved;
     dead_bytes_ += index_.BytesInShared(table_);
   }
   way_ = Way::kOwn;
@@ -166,15 +166,15 @@ Status RocksIngest::Finish() {
 
 // ---- All of them at once. ----
 
-// The cut, and the marks that change with this ingest.
+// The cut, and the residences that change with this ingest.
 Status RocksIngest::WriteDefault(ByteView cut) {
-  for (const TableId table : index_.swept_) marks_[table] = std::nullopt;
+  for (const TableId table : index_.swept_) residences_[table] = std::nullopt;
   default_ = NewFile("default.sst");
   TAILRACE_RETURN_IF_ERROR(default_->Put(kCutKey, cut));
-  for (const auto& [table, mark] : marks_) {
-    const std::string key = MarkKey(table);
-    const char value = mark ? static_cast<char>(*mark) : '\0';
-    TAILRACE_RETURN_IF_ERROR(mark ? default_->Put(key, {&value, 1}) : default_->Delete(key));
+  for (const auto& [table, residence] : residences_) {
+    const std::string key = ResidenceKey(table);
+    const char value = residence ? static_cast<char>(*residence) : '\0';
+    TAILRACE_RETURN_IF_ERROR(residence ? default_->Put(key, {&value, 1}) : default_->Delete(key));
   }
   return default_->Finish();
 }
@@ -210,10 +210,10 @@ Status RocksIngest::Commit(ByteView cut) {
   }
   add(index_.default_family_, *default_);
   if (const auto ingested = index_.db_->IngestExternalFiles(all); !ingested.ok()) {
-    index_.marks_unsure_ = true;
+    index_.residences_unsure_ = true;
     return FromRocks(ingested);
   }
-  index_.ApplyMarks(marks_);
+  index_.ApplyResidences(residences_);
   index_.dead_bytes_ += dead_bytes_;
   return Status::Ok();
 }

@@ -1,5 +1,5 @@
 // One generation on its way into RocksDB: a sorted file for the tables that share a family, one for
-// each table with a family of its own, and the default family's with the cut and the marks.
+// each table with a family of its own, and the default family's with the cut and the residences.
 #pragma once
 
 #include <rocksdb/sst_file_writer.h>
@@ -75,7 +75,7 @@ class RocksIngest final : public ItemIndex::Ingest {
   std::unique_ptr<SortedFile> shared_;
   std::unique_ptr<SortedFile> default_;
   std::vector<std::pair<TableId, std::unique_ptr<SortedFile>>> own_;
-  RocksIndex::Marks marks_;
+  RocksIndex::Residences residences_;
   uint64_t dead_bytes_ = 0;  // Of what moves, where it was.
 
   // The table whose changes come: they go to its own file, or to the shared one, or are held.

@@ -73,11 +73,15 @@ Status RocksIndex::Tidy() {
 
 // ---- Failures. ----
 
-void RocksFailure::OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* cause) {
+void RocksFailure::Note(const Status& cause) {
   const MutexLock lock(mutex_);
   if (!failure_.ok()) return;
-  failure_ = ReadOnly("the item index takes nothing more since " + cause->ToString() +
+  failure_ = ReadOnly("the item index takes nothing more since " + cause.ToString() +
                       "; reopen the store");
+}
+
+void RocksFailure::OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* cause) {
+  Note(FromRocks(*cause));
 }
 
 Status RocksFailure::Get() const {
