@@ -13,6 +13,7 @@
 namespace tailrace::engine {
 namespace {
 
+constexpr int kOpenFilesMax = 256;
 constexpr char kFamilyPrefix = 't';
 constexpr char kResidencePrefix[] = "shared/";
 
@@ -42,7 +43,7 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   options.error_if_exists = from.create;
   options.paranoid_checks = true;
   options.keep_log_file_num = 1;
-  options.max_open_files = 512;
+  options.max_open_files = kOpenFilesMax;
   options.max_background_jobs = 2;
   options.avoid_unnecessary_blocking_io = true;
   rocksdb::BlockBasedTableOptions table;

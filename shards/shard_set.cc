@@ -101,6 +101,7 @@ struct ShardSet::State {
   StreamCatalogue applied;
   std::unordered_map<uint64_t, LogPointer> writer_logs;  // By shard id: all in `applied`.
   std::vector<LogPointer> touched;                       // To be published; may repeat.
+  std::vector<LogPointer> fresh;                         // In writer_logs; to be published.
   std::vector<LogPointer> left;                          // Left the catalogue; to be published.
   bool catalogue_changed = false;
   std::unordered_map<uint64_t, LoadMeter> meters;  // By shard id: of open shards with records.
@@ -173,7 +174,10 @@ Result<std::unique_ptr<ShardSet>> ShardSet::Open(wal::FileSystem& fs, std::strin
   TAILRACE_RETURN_IF_ERROR(s.OpenLogs(state));
   TAILRACE_ASSIGN_OR_RETURN(const auto strangers, s.FindStrangers());
   TAILRACE_RETURN_IF_ERROR(s.RemoveStrangers(strangers));
-  for (const auto& [id, log] : s.writer_logs) TAILRACE_RETURN_IF_ERROR(log->Cut());
+  for (const auto& [id, log] : s.writer_logs) {
+    TAILRACE_RETURN_IF_ERROR(log->Cut());
+    s.fresh.push_back(log);
+  }
   WriterLock lock(s.mutex);
   s.PublishCatalogue();
   return set;
@@ -413,8 +417,9 @@ LogPointer ShardSet::State::MakeLog(const Stream& stream, const Shard& shard) {
 }
 
 void ShardSet::State::AddLog(const Stream& stream, const Shard& shard) {
-  const bool added = writer_logs.emplace(shard.id.value, MakeLog(stream, shard)).second;
+  const auto [log, added] = writer_logs.emplace(shard.id.value, MakeLog(stream, shard));
   TAILRACE_CHECK(added, "the catalogue refuses a shard id that is taken");
+  fresh.push_back(log->second);
 }
 
 Status ShardSet::State::SealLog(ShardId shard, Lsn lsn) {
@@ -468,15 +473,16 @@ std::vector<BusyShard> ShardSet::TakeBusy() {
 }
 
 void ShardSet::State::PublishCatalogue() {
+  for (const LogPointer& log : fresh) {
+    logs.emplace(ShardKey{log->stream(), log->shard()}, log);
+    if (closed) log->Close();
+    shard_id_max = std::max(shard_id_max, log->shard().value);
+  }
+  fresh.clear();
   for (const LogPointer& log : left) {
     const ShardKey key{log->stream(), log->shard()};
     gone_paths.emplace(key, log->path());
     logs.erase(key);
-  }
-  for (const auto& [id, log] : writer_logs) {
-    const bool added = logs.try_emplace({log->stream(), log->shard()}, log).second;
-    if (added && closed) log->Close();
-    shard_id_max = std::max(shard_id_max, id);
   }
   catalogue = std::make_shared<const StreamCatalogue>(applied);
 }

@@ -89,7 +89,7 @@ TEST_P(ManyTablesTest, AThousandCostLittle) {
   }
   ExpectItems(0, kTables, 1);
   const uint64_t descriptors = OpenDescriptors() - descriptors_before;
-  EXPECT_LT(descriptors, 500u) << "bounded, whatever the number of tables";
+  EXPECT_LT(descriptors, 400u) << "bounded, whatever the number of tables";
   EXPECT_EQ(store_->ListTables()->size(), kTables);
   Close();
 
