@@ -11,7 +11,7 @@ namespace {
 
 // With RocksDB's (engine/rocks_index.cc) well below the 1024 descriptors that a process has by
 // default.
-constexpr uint32_t kShardFilesOpenMax = 256;
+constexpr uint32_t kLogFilesOpenMax = 256;
 
 constexpr uint64_t kJournalReserveBytes = 1ull << 30;
 
@@ -159,7 +159,7 @@ Status OpenShards(Core& core, const Cut& cut) {
   state.catalogue = cut.catalogue().streams();
   state.ends.assign(cut.shard_ends().begin(), cut.shard_ends().end());
   shards::ShardSetOptions options;
-  options.open_files_max = kShardFilesOpenMax;
+  options.open_files_max = kLogFilesOpenMax;
   options.segment_bytes_max = core.options.shard_segment_bytes_max;
   options.segment_age_ms_max = core.options.shard_segment_age_ms_max;
   const uint64_t window_ms = core.options.shard_split_window_ms;

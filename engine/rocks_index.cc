@@ -184,15 +184,17 @@ Status RocksIndex::LoadPlaces() {
   Residences all = residences;
   {
     ReaderLock lock(mutex_);
+    if (!residences.empty() && shared_ == nullptr) {
+      return Corruption("the item index has lost the family that small tables share");
+    }
     for (const auto& [table, place] : places_) {
       if (place.residence && !residences.contains(table)) all[table] = std::nullopt;
     }
   }
   ApplyResidences(all);
+  dead_bytes_ = 0;
+  for (const TableId table : dead_->Get()) dead_bytes_ += BytesInShared(table);
   WriterLock lock(mutex_);
-  if (!residences.empty() && shared_ == nullptr) {
-    return Corruption("the item index has lost the family that small tables share");
-  }
   for (auto& [table, place] : places_) {
     // A crash came between the drop of its family and that of its residence.
     if (place.residence == Residence::kMoved && place.own == nullptr) place.dropped = true;
@@ -203,17 +205,22 @@ Status RocksIndex::LoadPlaces() {
 
 // The caller is the thread that ingests; RocksDB has these residences already.
 void RocksIndex::ApplyResidences(const Residences& residences) {
-  WriterLock lock(mutex_);
+  {
+    WriterLock lock(mutex_);
+    for (const auto& [table, residence] : residences) {
+      Place& place = places_[table];
+      place.residence = residence;
+      if (!residence && place.own == nullptr) places_.erase(table);
+    }
+    version_.fetch_add(1);
+  }
+  // Only now: a reader whose keys are swept must see that the version is another.
   for (const auto& [table, residence] : residences) {
-    Place& place = places_[table];
-    place.residence = residence;
     if (residence == Residence::kMoved) dead_->Add(table);
     if (residence) continue;
     dead_->Remove(table);
     swept_.erase(table);
-    if (place.own == nullptr) places_.erase(table);
   }
-  version_.fetch_add(1);
 }
 
 RocksIndex::Place RocksIndex::PlaceOf(TableId table) const {

@@ -10,6 +10,7 @@
 #include "tests/engine/store_fixture.h"
 #include "tests/support/random.h"
 #include "tests/support/seed.h"
+#include "tests/support/sim_fs.h"
 #include "wal/coding.h"
 #include "wal/hash.h"
 
@@ -196,6 +197,33 @@ TEST_P(ManyTablesTest, AStoreOfFormatVersion1IsReadAndBecomesVersion2) {
   Close();
   EXPECT_EQ(IndexStats().families, 4u) << "the default, the shared, and two of old";
   EXPECT_EQ(IndexStats().shared_tables, 2u);
+}
+
+// RocksDB is not asked again after that: it would end the process.
+TEST_P(ManyTablesTest, AFailedWriteOfTheManifestTurnsTheStoreReadOnlyUntilItIsReopened) {
+  SimFs sim({.disk = {.ordered_directories = {"/store/items"}}});
+  directory_ = "/store";
+  options_.fs = &sim;
+  Open();
+  MakeTables(0, 3);
+  Trickle(0, 3, 1);
+  ASSERT_OK(store_->Checkpoint());
+  Trickle(0, 3, 2);
+  sim.Inject({.call = SimCall::kWrite, .path_part = "/MANIFEST-", .status = NoSpace("full")});
+  EXPECT_EQ(store_->Checkpoint().code(), StatusCode::kNoSpace);
+  EXPECT_EQ(sim.faults_hit(), 1u);
+  sim.ClearFaults();
+  ExpectItems(0, 3, 2);
+  const Status again = store_->Checkpoint();
+  EXPECT_EQ(again.code(), StatusCode::kReadOnly) << again.ToString();
+  EXPECT_EQ(store_->Put(Name(0), Game(3, "late")).status().code(), StatusCode::kReadOnly);
+  store_.reset();
+  Open();
+  ExpectItems(0, 3, 1);
+  ExpectItems(0, 3, 2);
+  EXPECT_FALSE(store_->Get(Name(0), GameKey(3))->has_value());
+  ASSERT_OK(store_->Checkpoint());
+  Close();
 }
 
 }  // namespace
