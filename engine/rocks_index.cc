@@ -260,8 +260,10 @@ Result<rocksdb::ColumnFamilyHandle*> RocksIndex::OwnOrCreate(TableId table) {
 Result<rocksdb::ColumnFamilyHandle*> RocksIndex::CreateFamily(const std::string& name) {
   rocksdb::ColumnFamilyHandle* handle = nullptr;
   const auto status = db_->CreateColumnFamily(FamilyOptions(name), name, &handle);
-  if (!status.ok()) return FromRocks(status);
-  return handle;
+  if (status.ok()) return handle;
+  // The family may be there all the same, and then cannot be had before the next opening.
+  failure_->Note(FromRocks(status));
+  return FromRocks(status);
 }
 
 Result<rocksdb::ColumnFamilyHandle*> RocksIndex::SharedOrCreate() {

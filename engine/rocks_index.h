@@ -35,8 +35,8 @@ enum class Residence : char {
 inline constexpr char kCutKey[] = "cut";
 std::string ResidenceKey(TableId table);
 
-// Learns when RocksDB stops: after a failed compaction or write of its MANIFEST. Version 7.8 then
-// resumes only in part, and dies of an ingest that is tried all the same.
+// Learns when RocksDB stops: after a failed compaction, write of its MANIFEST or making of a
+// family. Version 7.8 then resumes only in part, and dies of an ingest that is tried all the same.
 class RocksFailure final : public rocksdb::EventListener {
  public:
   void Note(const Status& cause);
