@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "engine/durable_reader.h"
+#include "engine/store_files.h"
 #include "tests/engine/store_fixture.h"
 #include "tests/support/random.h"
 #include "tests/support/seed.h"
