@@ -365,7 +365,7 @@ TEST_F(SharedFamilyTest, DamageIsReportedWithTheTablesConcerned) {
   const Status read = ReadTable(*index_, TableId{3}).status();
   EXPECT_EQ(read.code(), StatusCode::kCorruption);
   EXPECT_THAT(read.message(), HasSubstr("table 3"));
-  for (const uint64_t whole : {1, 2, 4}) {
+  for (const uint64_t whole : {1u, 2u, 4u}) {
     const auto cursor = index_->NewCursor(TableId{whole}).value();
     EXPECT_EQ(Drain(*cursor).value(), state_[TableId{whole}]);
   }
