@@ -111,7 +111,11 @@ class Following {
   // Brings the cursors to what is published now.
   Status FindShards() {
     TAILRACE_ASSIGN_OR_RETURN(const auto streams, follower_.ListStreams());
-    if (streams.empty()) return Status::Ok();
+    if (streams.empty()) {
+      TAILRACE_ASSIGN_OR_RETURN(const SequenceNumber published, follower_.Published());
+      began_ = began_ || published.value > 0;  // There are none yet, or an owner is just opening it.
+      return Status::Ok();
+    }
     std::map<ShardId, bool> listed;
     for (const StreamInfo& stream : streams) {
       if (!Wanted(stream)) continue;

@@ -16,6 +16,7 @@
 //   serve            begins to serve the local socket
 //   close            closes the store and ends
 #include <algorithm>
+#include <atomic>
 #include <iostream>
 #include <memory>
 #include <sstream>
@@ -55,7 +56,7 @@ class Owner {
           .value();
     }
     for (const Item& item : store_->Scan(kTable, {}).value().items) {
-      next_ = std::max<uint64_t>(next_, std::stoull(item.GetNumber("n")->ToString()) + 1);
+      next_ = std::max<uint64_t>(next_.load(), std::stoull(item.GetNumber("n")->ToString()) + 1);
     }
   }
 
@@ -63,8 +64,8 @@ class Owner {
   Status Write(uint64_t count, uint64_t bytes) {
     CommitToken token;
     for (uint64_t i = 0; i < count; ++i) {
-      Item item{{"game_id", Value::N(static_cast<int64_t>(next_) % kGames)},
-                {"n", Value::N(next_)}};
+      Item item{{"game_id", Value::N(static_cast<int64_t>(next_.load()) % kGames)},
+                {"n", Value::N(next_.load())}};
       if (bytes > 0) item.Set("fill", Value::S(std::string(bytes, 'x')));
       TAILRACE_ASSIGN_OR_RETURN(const WriteResult put,
                                 store_->Put(kTable, item, {.wait = WaitFor::kNothing}));
@@ -141,7 +142,7 @@ class Owner {
   SimClock clock_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<LocalServer> server_;
-  uint64_t next_ = 1;
+  std::atomic<uint64_t> next_ = 1;
 };
 
 }  // namespace
