@@ -47,7 +47,6 @@ void ControlWriter::TakeOver() {
   StoreHeader(ControlState::kOpening, Lsn{});
   for (uint64_t word = kControlHeaderWords; word < words_->size(); ++word) words_->Store(word, 0);
   End();
-  words_->Wake(kControlSequenceWord);
   free_slots_.resize(slots());
   for (uint64_t i = 0; i < slots(); ++i) free_slots_[i] = slots() - 1 - i;
 }
@@ -58,6 +57,7 @@ void ControlWriter::Begin() {
 
 void ControlWriter::End() {
   words_->Store(kControlSequenceWord, words_->Load(kControlSequenceWord) + 1);
+  words_->Wake(kControlSequenceWord);
 }
 
 void ControlWriter::StoreHeader(ControlState state, Lsn published) {
@@ -115,11 +115,13 @@ void ControlWriter::Publish(const std::vector<PublishedShard>& shards,
     if (wanted <= kControlSlotsMax && MakeFile(wanted, end).ok()) return;
     if (!words_) return;
   }
-  // What concerns no stream wakes nobody.
-  const bool is_news =
-      !shards.empty() || !gone.empty() ||
-      words_->Load(kControlStateWord) != static_cast<uint64_t>(ControlState::kOpen) ||
-      words_->Load(kControlCatalogueWord) != catalogue_version_;
+  if (shards.empty() && gone.empty() && free_slots_.size() + shards_.size() == slots() &&
+      words_->Load(kControlStateWord) == static_cast<uint64_t>(ControlState::kOpen) &&
+      words_->Load(kControlCatalogueWord) == catalogue_version_) {
+    // It concerns no stream, and wakes nobody.
+    words_->Store(kControlPublishedWord, end.value);
+    return;
+  }
   Begin();
   for (const uint64_t slot : freed) {
     words_->Store(SlotWord(slot) + kSlotShardWord, 0);
@@ -132,7 +134,6 @@ void ControlWriter::Publish(const std::vector<PublishedShard>& shards,
   }
   StoreHeader(ControlState::kOpen, end);
   End();
-  if (is_news) words_->Wake(kControlSequenceWord);
 }
 
 // Gives slots to shards that have none, as far as there are any, and fills them.

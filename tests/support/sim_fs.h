@@ -172,6 +172,7 @@ class SimFs final : public wal::FileSystem {
   friend class SimFile;
   friend class SimMappedFile;
   friend class SimFileLock;
+  friend class SimSharedWords;
   class Core;
 
   const std::shared_ptr<Core> core_;
