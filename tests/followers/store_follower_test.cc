@@ -207,7 +207,7 @@ TEST_P(StoreFollowerTest, TheOwnerMayBeKilledAndComeBack) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Durabilities, StoreFollowerTest, ::testing::Values("sync", "buffered"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& of) { return of.param; });
 
 }  // namespace
 }  // namespace tailrace::test

@@ -719,7 +719,7 @@ Result<bool> SimFs::IsLocked(const std::string& path) {
   const MutexLock lock(core_->mutex_);
   TAILRACE_RETURN_IF_ERROR(core_->Enter(SimCall::kStat, path, nullptr));
   TAILRACE_ASSIGN_OR_RETURN(const SimDisk::Place place, core_->Existing(path));
-  const std::vector<InodeId>& locks = core_->locks_;
+  std::vector<InodeId>& locks = core_->locks_;
   return std::find(locks.begin(), locks.end(), *place.inode) != locks.end();
 }
 
