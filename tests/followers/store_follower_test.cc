@@ -206,6 +206,67 @@ TEST_P(StoreFollowerTest, TheOwnerMayBeKilledAndComeBack) {
   EXPECT_TRUE(chaser.gaps().empty());
 }
 
+// Killed at any moment, in the middle of writes, checkpoints and recovery: what was shown stays, and
+// nothing is shown that the next owner does not have.
+TEST_P(StoreFollowerTest, TheOwnerMayBeKilledWhileItWrites) {
+  auto owner = std::make_unique<Owner>(directory_, GetParam());
+  Chaser chaser(directory_);
+  Random random(TestSeed());
+  for (int round = 0; round < 8; ++round) {
+    owner->Order("flood");
+    const uint64_t enough = chaser.records() + random.Between(1, 400);
+    while (chaser.records() < enough && !HasFailure()) {
+      if (chaser.ReadOnce()) continue;
+      ASSERT_OK(chaser.follower().WaitShards({}, 1));
+    }
+    if (random.OneIn(3)) owner->Order("split");
+    if (random.OneIn(3)) owner->Order("checkpoint");
+    owner->Kill();
+    while (chaser.ReadOnce()) {
+    }
+    owner = std::make_unique<Owner>(directory_, GetParam());
+  }
+  const uint64_t last = owner->Order("write 1");
+  chaser.ReadUpTo(last);
+  EXPECT_EQ(chaser.numbers().size(), last);
+  EXPECT_TRUE(chaser.gaps().empty());
+}
+
+TEST_P(StoreFollowerTest, WhatExpiredIsTold) {
+  Owner owner(directory_, GetParam());
+  Chaser early(directory_);
+  const uint64_t first = owner.Order("write 200 500");
+  early.limits.records_max = 5;
+  ASSERT_TRUE(early.ReadOnce());
+  owner.Order("pass 90000000");  // More than a day.
+  owner.Order("upkeep");
+  const uint64_t last = owner.Order("write 20");
+  while (early.ReadOnce()) {
+  }
+  ASSERT_EQ(early.gaps().size(), 2u);  // One in each shard.
+  for (const Gap& gap : early.gaps()) EXPECT_EQ(gap.kind, Gap::Kind::kTrimmed);
+  early.ExpectAll(first + 1, last);
+
+  // Who begins at the trim horizon misses nothing, and a shard that is gone is not there.
+  owner.Order("split");
+  owner.Order("pass 90000000");
+  owner.Order("upkeep");
+  Chaser late(directory_);
+  while (late.ReadOnce()) {
+  }
+  EXPECT_EQ(late.records(), 0u);
+  EXPECT_EQ(late.shards(), 3u);
+  EXPECT_TRUE(late.gaps().empty());
+  while (early.ReadOnce()) {
+  }
+  late.ReadOnce();
+  owner.Order("write 30");
+  while (late.ReadOnce()) {
+  }
+  late.ExpectAll(last + 1, last + 30);
+  EXPECT_TRUE(late.gaps().empty());
+}
+
 INSTANTIATE_TEST_SUITE_P(Durabilities, StoreFollowerTest, ::testing::Values("sync", "buffered"),
                          [](const auto& of) { return of.param; });
 
