@@ -126,8 +126,7 @@ Status Answer(Store& store, const local::ListTables&, local::Response& response)
 }
 
 Status Answer(Store& store, const local::ListStreams& call, local::Response& response) {
-  const auto of_table =
-      call.has_table() ? std::optional<std::string>(call.table()) : std::nullopt;
+  const auto of_table = call.has_table() ? std::optional<std::string>(call.table()) : std::nullopt;
   TAILRACE_ASSIGN_OR_RETURN(const auto streams, store.ListStreams(of_table));
   local::Streams* const wire = response.mutable_streams();
   for (const StreamInfo& stream : streams) *wire->add_streams() = engine::ToWire(stream);

@@ -70,8 +70,8 @@ Status CheckPeer(const Socket& socket) {
 // Waits until the socket is ready for `events`.
 Status AwaitReady(const Socket& socket, short events, Deadline deadline) {
   while (true) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0) return Closed("the other end of the socket is too slow");
     pollfd entry{.fd = socket.get(), .events = events, .revents = 0};
     const int ready =

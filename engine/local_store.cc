@@ -113,8 +113,7 @@ Result<local::Response> LocalStoreImpl::Call(const local::Request& request,
   }
   TAILRACE_RETURN_IF_ERROR(socket.status());
   TAILRACE_RETURN_IF_ERROR(engine::SendFrame(*socket, frame, kSendMsMax));
-  const auto answer =
-      engine::ReceiveFrame(*socket, engine::kLocalResponseBytesMax, kAnswerMsMax);
+  const auto answer = engine::ReceiveFrame(*socket, engine::kLocalResponseBytesMax, kAnswerMsMax);
   if (!answer.ok()) {
     return Status(cut_short, "the process that has the store open did not answer: " +
                                  answer.status().message());

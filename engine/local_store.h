@@ -8,9 +8,9 @@
 
 namespace tailrace {
 
-// Get, Put, Delete, Query, Scan, DescribeTable, ListTables, ListStreams, DescribeStream and Stats do
-// what they do in the owner's process, writes always until they are safe. All else is refused with
-// kBusy: it needs the store itself. Further errors of those that work: kOutcomeUnknown, from a
+// Get, Put, Delete, Query, Scan, DescribeTable, ListTables, ListStreams, DescribeStream and Stats
+// do what they do in the owner's process, writes always until they are safe. All else is refused
+// with kBusy: it needs the store itself. Further errors of those that work: kOutcomeUnknown, from a
 // write, when the owner went away before it answered; kClosed from a read; kInvalidArgument for a
 // condition, which cannot cross.
 class LocalStore {

@@ -108,9 +108,9 @@ Result<ChangePage> StoreFollowerImpl::ReadShard(const Position& position,
   view.caught_up = page.caught_up;
   view.end_of_shard = page.end_of_shard;
   for (const shards::Record& record : page.records) {
-    TAILRACE_ASSIGN_OR_RETURN(ChangeRecord one,
-                              engine::ViewRecord(store_, schema->stream, schema->keys,
-                                                 position.shard, record));
+    TAILRACE_ASSIGN_OR_RETURN(
+        ChangeRecord one,
+        engine::ViewRecord(store_, schema->stream, schema->keys, position.shard, record));
     view.records.push_back(std::move(one));
   }
   return view;
@@ -133,8 +133,7 @@ Result<std::unique_ptr<StoreFollower>> StoreFollower::Open(const std::string& di
   const engine::StorePaths paths(directory);
   TAILRACE_ASSIGN_OR_RETURN(const auto identity, engine::ReadIdentity(fs, paths));
   TAILRACE_ASSIGN_OR_RETURN(
-      auto follower,
-      shards::Follower::Open(fs, paths.streams, paths.lock, identity.store_id));
+      auto follower, shards::Follower::Open(fs, paths.streams, paths.lock, identity.store_id));
   return std::unique_ptr<StoreFollower>(
       std::make_unique<StoreFollowerImpl>(identity.store_id, std::move(follower)));
 }

@@ -10,10 +10,11 @@
 //     if (page.caught_up) follower->WaitShards({at}, 1000).value();
 //   }
 //
-// It opens no store and takes no lock: it reads files, and one that the owner maps too, by which the
-// owner wakes it. It sees what readers in the owner's process see, never more. Positions are the
-// same there and here. The owner may write, split shards, trim and disable streams meanwhile, be
-// killed and come back; while nobody has the store open, the follower shows what was published last.
+// It opens no store and takes no lock: it reads files, and one that the owner maps too, by which
+// the owner wakes it. It sees what readers in the owner's process see, never more. Positions are
+// the same there and here. The owner may write, split shards, trim and disable streams meanwhile,
+// be killed and come back; while nobody has the store open, the follower shows what was published
+// last.
 #pragma once
 
 #include <memory>

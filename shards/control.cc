@@ -168,7 +168,8 @@ Status ControlWriter::MakeFile(uint64_t slot_count, Lsn published) {
   if (!words_) {
     // One that could not be taken over: its followers must look for the new one all the same.
     auto left_over = fs_.MapShared(path(), wal::MapAccess::kReadWrite);
-    if (left_over.ok() && (*left_over)->size() >= kControlHeaderWords) words_ = *std::move(left_over);
+    if (left_over.ok() && (*left_over)->size() >= kControlHeaderWords)
+      words_ = *std::move(left_over);
   }
   std::swap(words_, other);
   free_slots_.clear();
@@ -201,7 +202,8 @@ Result<std::unique_ptr<ControlReader>> ControlReader::Open(wal::FileSystem& fs,
   if (words->size() < kControlHeaderWords + kSlotWords ||
       words->Load(kControlMagicWord) != kControlMagic || boot == 0 ||
       words->Load(kControlBootWord) != boot) {
-    return FailedPrecondition(path + " is of the time before the machine was started, or half made");
+    return FailedPrecondition(path +
+                              " is of the time before the machine was started, or half made");
   }
   if (words->Load(kControlVersionWord) != kControlVersion) {
     return Unsupported(path + " has version " + std::to_string(words->Load(kControlVersionWord)));
@@ -253,15 +255,15 @@ std::optional<ControlReader::ShardView> ControlReader::Look(ShardId shard) const
 
 std::optional<PublishedShard> ControlReader::LoadSlot(uint64_t slot) const {
   const uint64_t at = SlotWord(slot);
-  PublishedShard shard{.stream = StreamId{words_->Load(at + kSlotStreamWord)},
-                       .shard = ShardId{words_->Load(at + kSlotShardWord)},
-                       .trimmed_below = SequenceNumber{words_->Load(at + kSlotTrimmedBelowWord)},
-                       .ending = std::nullopt,
-                       .last = {SequenceNumber{words_->Load(at + kSlotLastSequenceWord)},
-                                words_->Load(at + kSlotLastOrdinalWord),
-                                words_->Load(at + kSlotLastChainWord)},
-                       .segment_base = SequenceNumber{words_->Load(at + kSlotSegmentBaseWord)},
-                       .segment_end = words_->Load(at + kSlotSegmentEndWord)};
+  PublishedShard shard{
+      .stream = StreamId{words_->Load(at + kSlotStreamWord)},
+      .shard = ShardId{words_->Load(at + kSlotShardWord)},
+      .trimmed_below = SequenceNumber{words_->Load(at + kSlotTrimmedBelowWord)},
+      .ending = std::nullopt,
+      .last = {SequenceNumber{words_->Load(at + kSlotLastSequenceWord)},
+               words_->Load(at + kSlotLastOrdinalWord), words_->Load(at + kSlotLastChainWord)},
+      .segment_base = SequenceNumber{words_->Load(at + kSlotSegmentBaseWord)},
+      .segment_end = words_->Load(at + kSlotSegmentEndWord)};
   const uint64_t ending = words_->Load(at + kSlotEndingWord);
   if (ending != kOpenEnding) shard.ending = SequenceNumber{ending};
   return shard;

@@ -34,9 +34,9 @@ inline constexpr uint64_t kControlSequenceWord = 0;  // Odd while the owner chan
 inline constexpr uint64_t kControlMagicWord = 1;
 inline constexpr uint64_t kControlVersionWord = 2;
 inline constexpr uint64_t kControlStoreWord = 3;
-inline constexpr uint64_t kControlBootWord = 4;   // FileSystem::BootId of the owner.
-inline constexpr uint64_t kControlEpochWord = 5;  // Of the owner's opening.
-inline constexpr uint64_t kControlStateWord = 6;  // ControlState
+inline constexpr uint64_t kControlBootWord = 4;       // FileSystem::BootId of the owner.
+inline constexpr uint64_t kControlEpochWord = 5;      // Of the owner's opening.
+inline constexpr uint64_t kControlStateWord = 6;      // ControlState
 inline constexpr uint64_t kControlCatalogueWord = 7;  // Version of the catalogue file.
 inline constexpr uint64_t kControlPublishedWord = 8;  // ShardSet::published.
 inline constexpr uint64_t kControlHeaderWords = 64;   // The slots begin here.
@@ -91,7 +91,9 @@ class ControlWriter {
   };
 
   std::string path() const { return wal::JoinPath(directory_, kControlFileName); }
-  uint64_t slots() const { return words_ ? (words_->size() - kControlHeaderWords) / kSlotWords : 0; }
+  uint64_t slots() const {
+    return words_ ? (words_->size() - kControlHeaderWords) / kSlotWords : 0;
+  }
   void Begin();
   void End();
   void StoreHeader(ControlState state, Lsn published);

@@ -13,8 +13,8 @@
 namespace tailrace::shards {
 namespace {
 
-// How often the catalogue file is read again when it is not the one that the control file speaks of:
-// the owner may be replacing it.
+// How often the catalogue file is read again when it is not the one that the control file speaks
+// of: the owner may be replacing it.
 constexpr int kCatalogueAttemptsMax = 10;
 
 // Where no word can be slept at (the control file is gone, or was replaced and its successor is
@@ -149,7 +149,8 @@ Result<Follower::Current> Follower::LookLocked() {
 }
 
 // Reads the catalogue file of this epoch, in this version or a later one, and begins a session if
-// the epoch is new. OK and nothing new: the owner could not write it, or another one comes just now.
+// the epoch is new. OK and nothing new: the owner could not write it, or another one comes just
+// now.
 Status Follower::LoadCatalogue(Epoch epoch, uint64_t version) {
   const std::string path = wal::JoinPath(directory_, kCatalogueFileName);
   Status last;

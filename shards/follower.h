@@ -101,7 +101,7 @@ class Follower {
 
   mutable Mutex mutex_;
   std::shared_ptr<ControlReader> control_ TAILRACE_GUARDED_BY(mutex_);  // And of waits under way.
-  std::shared_ptr<Session> session_ TAILRACE_GUARDED_BY(mutex_);  // And of reads under way.
+  std::shared_ptr<Session> session_ TAILRACE_GUARDED_BY(mutex_);        // And of reads under way.
   CataloguePointer catalogue_ TAILRACE_GUARDED_BY(mutex_);
   uint64_t catalogue_version_ TAILRACE_GUARDED_BY(mutex_) = 0;
   uint64_t earlier_sleeps_ TAILRACE_GUARDED_BY(mutex_) = 0;  // At control files of before.

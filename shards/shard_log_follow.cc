@@ -47,8 +47,8 @@ Status ShardLog::Follow(const PublishedShard& published) {
     found.push_back(NewSegment(SequenceNumber{*base}));
   }
   if (found.empty() || found.back()->base != published.segment_base) {
-    return Corruption("missing: " + wal::JoinPath(path_, wal::SegmentFileName(
-                                                             published.segment_base.value)));
+    return Corruption("missing: " +
+                      wal::JoinPath(path_, wal::SegmentFileName(published.segment_base.value)));
   }
   MutexLock lock(mutex_);
   if (published.last.ordinal < bounds_.last.ordinal) return Status::Ok();
@@ -73,9 +73,8 @@ void ShardLog::AdoptSegments(std::vector<SegmentPointer> found) {
 }
 
 void ShardLog::Adopt(const PublishedShard& published) {
-  bounds_ = {.trimmed_below = published.trimmed_below,
-             .ending = published.ending,
-             .last = published.last};
+  bounds_ = {
+      .trimmed_below = published.trimmed_below, .ending = published.ending, .last = published.last};
   if (segments_.empty() || segments_.back()->base != published.segment_base) return;
   // The owner keeps the index of the newest segment in its memory: it is read from its first record
   // on.

@@ -78,11 +78,11 @@ class Following {
 
  private:
   struct Cursor {
-    StreamInfo stream;  // Its shards are those of the moment when the cursor was made.
-    ShardInfo shard;    // As it was seen last.
-    bool from_start = false;            // There when following began: --from is about it.
-    std::optional<Position> position;   // Absent: nothing is published of it yet.
-    bool done = false;                  // Read to its end, or gone.
+    StreamInfo stream;        // Its shards are those of the moment when the cursor was made.
+    ShardInfo shard;          // As it was seen last.
+    bool from_start = false;  // There when following began: --from is about it.
+    std::optional<Position> position;  // Absent: nothing is published of it yet.
+    bool done = false;                 // Read to its end, or gone.
   };
 
   bool GoesOn() const { return left_ > 0 && !context_.out.broken() && !Interrupted(); }
@@ -113,7 +113,8 @@ class Following {
     TAILRACE_ASSIGN_OR_RETURN(const auto streams, follower_.ListStreams());
     if (streams.empty()) {
       TAILRACE_ASSIGN_OR_RETURN(const SequenceNumber published, follower_.Published());
-      began_ = began_ || published.value > 0;  // There are none yet, or an owner is just opening it.
+      began_ =
+          began_ || published.value > 0;  // There are none yet, or an owner is just opening it.
       return Status::Ok();
     }
     std::map<ShardId, bool> listed;
@@ -156,7 +157,9 @@ class Following {
   Result<Position> SeekStart(const Cursor& cursor) {
     const StreamId stream = cursor.stream.id;
     const ShardInfo& shard = cursor.shard;
-    const auto horizon = [&] { return follower_.SeekShard(stream, shard.id, StartAt::kTrimHorizon); };
+    const auto horizon = [&] {
+      return follower_.SeekShard(stream, shard.id, StartAt::kTrimHorizon);
+    };
     if (!cursor.from_start) return horizon();
     if (arguments_.from == kLatest) return follower_.SeekShard(stream, shard.id, StartAt::kLatest);
     if (bounds_.first_ms) {
@@ -178,8 +181,8 @@ class Following {
     for (auto& [id, cursor] : cursors_) {
       if (!GoesOn()) return any;
       if (cursor.done || !cursor.position || Waits(cursor)) continue;
-      const auto page = follower_.ReadShard(
-          *cursor.position, {.records_max = std::min(left_, kPageRecordsMax)});
+      const auto page =
+          follower_.ReadShard(*cursor.position, {.records_max = std::min(left_, kPageRecordsMax)});
       if (page.status().code() == StatusCode::kNotFound) {
         TAILRACE_RETURN_IF_ERROR(PrintExpired(cursor));
         any = true;
@@ -232,9 +235,9 @@ class Following {
     if (lives == owner_lives_) return Status::Ok();
     owner_lives_ = lives;
     context_.out.Flush();
-    std::fprintf(stderr, "tailrace: %s\n",
-                 lives ? "the store is open again"
-                       : "no process has the store open: waiting for one");
+    std::fprintf(
+        stderr, "tailrace: %s\n",
+        lives ? "the store is open again" : "no process has the store open: waiting for one");
     return Status::Ok();
   }
 

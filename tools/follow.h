@@ -14,7 +14,7 @@ struct FollowArguments {
   std::vector<std::string> tables;  // Or TABLE/LABEL; empty: all.
   uint64_t stream = 0;              // 0: all.
   std::string shard;                // Name or number; empty: all.
-  std::string from;                 // A sequence number, a time, "latest"; empty: the oldest record.
+  std::string from;  // A sequence number, a time, "latest"; empty: the oldest record.
   std::vector<std::string> key;
   uint64_t limit = 0;  // 0: none.
 };

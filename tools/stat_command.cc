@@ -61,8 +61,7 @@ void AddStatCommand(Registry& registry) {
       "its lines in place, elsewhere each look is a line.\n"
       "Examples: tailrace stat --store /var/lib/games\n"
       "          tailrace stat --watch --interval 5s");
-  auto* watch =
-      command.add_flag("--watch", arguments->watch, "Look again and again, until Ctrl-C");
+  auto* watch = command.add_flag("--watch", arguments->watch, "Look again and again, until Ctrl-C");
   command.add_option("--interval", arguments->interval, "Between two looks, such as 5s (2s)")
       ->needs(watch);
   command.add_option("--count", arguments->looks_max, "Look so many times")

@@ -99,8 +99,8 @@ void PrintStat(Output& out, const StatLook& look, const std::optional<StatRates>
                   stats.durability == Durability::kSync ? "sync (a write survives power loss)"
                                                         : "buffered (a write survives the process)",
                   stats.epoch.value, stats.age_ms / 3600'000));
-  out.Line(Cat("holds      ", Plural(look.tables, "table"), ", ", Plural(look.streams, "stream"), ", ",
-               Plural(stats.shards.size(), "shard")));
+  out.Line(Cat("holds      ", Plural(look.tables, "table"), ", ", Plural(look.streams, "stream"),
+               ", ", Plural(stats.shards.size(), "shard")));
   out.Line(Cat("journal    ", BytesText(stats.journal_disk_bytes), " on disk, ",
                BytesText(stats.journal_live_bytes), " not drained yet"));
   out.Line(Cat("positions  recycled ", stats.recycled.value, "  cut ", stats.cut.value,
@@ -123,11 +123,10 @@ void PrintStat(Output& out, const StatLook& look, const std::optional<StatRates>
 }
 
 std::string StatLine(const StatLook& look, const std::optional<StatRates>& rates) {
-  return Cat(TimeText(look.stats.wall_ms), "  ",
-             rates ? RatesText(*rates) : std::string("opened anew"), "  journal ",
-             BytesText(look.stats.journal_live_bytes), " not drained  streams ",
-             BytesText(TotalOf(look.stats).bytes), " in ",
-             Plural(look.stats.shards.size(), "shard"));
+  return Cat(
+      TimeText(look.stats.wall_ms), "  ", rates ? RatesText(*rates) : std::string("opened anew"),
+      "  journal ", BytesText(look.stats.journal_live_bytes), " not drained  streams ",
+      BytesText(TotalOf(look.stats).bytes), " in ", Plural(look.stats.shards.size(), "shard"));
 }
 
 }  // namespace tailrace::tools

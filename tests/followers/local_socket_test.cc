@@ -1,4 +1,6 @@
 // The local socket: what crosses it, and what clients that mean no good can do.
+#include "engine/local_socket.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -8,7 +10,6 @@
 
 #include "engine/local.pb.h"
 #include "engine/local_server.h"
-#include "engine/local_socket.h"
 #include "engine/local_store.h"
 #include "engine/local_wire.h"
 #include "tests/engine/store_fixture.h"
@@ -69,7 +70,8 @@ TEST_F(LocalSocketTest, WhatCrossesIsWhatTheStoreSays) {
   }
   for (const bool forward : {true, false}) {
     QueryRequest query{.partition = Value::S("ann"), .forward = forward, .items_max = 4};
-    query.sort = {.kind = SortCondition::Kind::kBetween, .value = Value::N(5), .upper = Value::N(9)};
+    query.sort = {
+        .kind = SortCondition::Kind::kBetween, .value = Value::N(5), .upper = Value::N(9)};
     const auto ours = client_->Query("Scores", query);
     const auto theirs = store_->Query("Scores", query);
     ASSERT_OK(ours);

@@ -1,4 +1,5 @@
-// A follower while the owner, another process, writes, splits, trims, disables, dies and comes back.
+// A follower while the owner, another process, writes, splits, trims, disables, dies and comes
+// back.
 #include "engine/store_follower.h"
 
 #include <gtest/gtest.h>
@@ -206,8 +207,8 @@ TEST_P(StoreFollowerTest, TheOwnerMayBeKilledAndComeBack) {
   EXPECT_TRUE(chaser.gaps().empty());
 }
 
-// Killed at any moment, in the middle of writes, checkpoints and recovery: what was shown stays, and
-// nothing is shown that the next owner does not have.
+// Killed at any moment, in the middle of writes, checkpoints and recovery: what was shown stays,
+// and nothing is shown that the next owner does not have.
 TEST_P(StoreFollowerTest, TheOwnerMayBeKilledWhileItWrites) {
   auto owner = std::make_unique<Owner>(directory_, GetParam());
   Chaser chaser(directory_);

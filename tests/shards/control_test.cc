@@ -19,10 +19,10 @@ namespace {
 
 using tailrace::test::CrashChoice;
 using tailrace::test::Random;
-using tailrace::test::TestSeed;
 using tailrace::test::SimCall;
 using tailrace::test::SimFs;
 using tailrace::test::TempDir;
+using tailrace::test::TestSeed;
 
 constexpr StoreId kStore{77};
 constexpr char kDirectory[] = "streams";
@@ -257,8 +257,7 @@ TEST(ControlFileTest, AnInterruptEndsAWait) {
   ControlWriter owner(wal::FileSystem::Posix(), temp.path(), kStore, Epoch{1});
   owner.TakeOver();
   owner.Publish({ShardAt(1, 1)}, {}, Lsn{1});
-  const auto reader =
-      ControlReader::Open(wal::FileSystem::Posix(), temp.path(), kStore).value();
+  const auto reader = ControlReader::Open(wal::FileSystem::Posix(), temp.path(), kStore).value();
   wal::Interrupt interrupt;
   std::thread waits([&] { EXPECT_TRUE(reader->Wait(reader->sequence(), UINT64_MAX, &interrupt)); });
   interrupt.Set();

@@ -39,9 +39,7 @@ class FollowerTest : public ::testing::Test {
     owner_ = *std::move(set);
   }
   void Fold(Lsn from) { ASSERT_OK(FoldFrom(journal_, from, *owner_)); }
-  void OpenFollower() {
-    follower_ = Follower::Open(fs_, kStreams, kLockPath, kStore).value();
-  }
+  void OpenFollower() { follower_ = Follower::Open(fs_, kStreams, kLockPath, kStore).value(); }
 
   void Write(uint64_t commits) {
     for (uint64_t i = 0; i < commits; ++i) {
@@ -101,8 +99,7 @@ class FollowerTest : public ::testing::Test {
       if (*ours != *theirs) return "another position";
     }
     const auto theirs = ReadAllFrom(*owner_, stream, id, StartAt::kTrimHorizon);
-    const auto ours =
-        FollowAll(follower_->Seek(stream, id, StartAt::kTrimHorizon).value(), limits);
+    const auto ours = FollowAll(follower_->Seek(stream, id, StartAt::kTrimHorizon).value(), limits);
     if (!ours.ok()) return ours.status().ToString();
     if (ours->records.size() != theirs->records.size()) {
       return std::to_string(ours->records.size()) + " records, the owner has " +
@@ -362,9 +359,7 @@ TEST_F(FollowerTest, WaitingTakesOneSleep) {
   OpenFollower();
   const Position start = follower_->Seek(kStream, ShardId{1}, StartAt::kTrimHorizon).value();
   const auto catalogue = follower_->catalogue().value();
-  std::thread waits([&] {
-    EXPECT_TRUE(follower_->WaitAny({start}, catalogue, 3600'000).value());
-  });
+  std::thread waits([&] { EXPECT_TRUE(follower_->WaitAny({start}, catalogue, 3600'000).value()); });
   while (follower_->sleeps() == 0) std::this_thread::yield();
   const Lsn before = journal_.end();
   Write(1);
@@ -373,9 +368,7 @@ TEST_F(FollowerTest, WaitingTakesOneSleep) {
   EXPECT_EQ(follower_->sleeps(), 1u);
   // A new shard is news for those who know the catalogue.
   const Position end = FollowAll(start)->end;
-  std::thread again([&] {
-    EXPECT_TRUE(follower_->WaitAny({end}, catalogue, 3600'000).value());
-  });
+  std::thread again([&] { EXPECT_TRUE(follower_->WaitAny({end}, catalogue, 3600'000).value()); });
   while (follower_->sleeps() == 1) std::this_thread::yield();
   const Lsn split = journal_.end();
   journal_.EnableStream(StreamId{2}, TableId{2}, ViewType::kKeysOnly, 1, ShardId{9});

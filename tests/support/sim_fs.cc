@@ -646,9 +646,8 @@ Result<std::unique_ptr<wal::SharedWords>> SimFs::MapShared(const std::string& pa
   if (size_bytes == 0 || size_bytes % sizeof(uint64_t) != 0) {
     return SimError(InvalidArgument, path, "the file is empty or not made of whole words");
   }
-  return std::unique_ptr<wal::SharedWords>(
-      std::make_unique<SimSharedWords>(core_, core_->OpenHandle(path, *place.inode),
-                                       core_->WordsOf(*place.inode, size_bytes)));
+  return std::unique_ptr<wal::SharedWords>(std::make_unique<SimSharedWords>(
+      core_, core_->OpenHandle(path, *place.inode), core_->WordsOf(*place.inode, size_bytes)));
 }
 
 Status SimFs::Remove(const std::string& path) {

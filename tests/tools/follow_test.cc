@@ -157,7 +157,8 @@ TEST_F(FollowTest, FromLatestLeavesOutWhatIsThere) {
 TEST_F(FollowTest, NeedsAStoreThatWasOpen) {
   const CommandResult result = RunTailrace({"--store", store_, "dump", "--follow"});
   EXPECT_EQ(result.exit_code, 6);
-  EXPECT_EQ(RunTailrace({"--store", store_, "dump", "--follow", "--to", "2020-01-01"}).exit_code, 2);
+  EXPECT_EQ(RunTailrace({"--store", store_, "dump", "--follow", "--to", "2020-01-01"}).exit_code,
+            2);
 }
 
 }  // namespace

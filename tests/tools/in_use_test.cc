@@ -44,12 +44,12 @@ TEST_F(InUseTest, CommandsGoThroughTheSocket) {
 TEST_F(InUseTest, WhatNeedsTheStoreItselfIsRefused) {
   Owner owner(run_.store());
   owner.Order("serve");
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-           {"tables", "create", "Other", "--key", "id:S"},
-           {"tables", "drop", "Games"},
-           {"streams", "disable", "Games"},
-           {"shards", "Games", "--split", "1"},
-           {"read", "Games", "--name", "audit"}}) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"tables", "create", "Other", "--key", "id:S"},
+                                             {"tables", "drop", "Games"},
+                                             {"streams", "disable", "Games"},
+                                             {"shards", "Games", "--split", "1"},
+                                             {"read", "Games", "--name", "audit"}}) {
     const CommandResult result = run_(words);
     EXPECT_EQ(result.exit_code, 3) << words[0] << ": " << result.err;
     EXPECT_THAT(result.err, HasSubstr("in use")) << words[0];
