@@ -166,6 +166,7 @@ Status OpenShards(Core& core, const Cut& cut) {
   options.load = {.window_ms = window_ms,
                   .records_max = InWindow(core.options.shard_split_records_per_second, window_ms),
                   .bytes_max = InWindow(core.options.shard_split_bytes_per_second, window_ms)};
+  options.followers = true;
   options.on_busy_shard = [&core] { core.upkeep_bell.Ring(); };
   TAILRACE_ASSIGN_OR_RETURN(
       core.shards, shards::ShardSet::Open(*core.options.fs, core.paths.streams,

@@ -19,6 +19,9 @@ struct ShardSetOptions {
   // write at once, each change of file costs a sync.
   uint32_t open_files_max = 512;
 
+  // Tell processes that follow the store what is published (shards/control.h).
+  bool followers = false;
+
   // When a shard is busy (see ShardSet::TakeBusy), and who is told: called by the writer, which
   // must not be held up. May be empty.
   LoadLimits load;

@@ -16,6 +16,7 @@
 #include "shards/frames.pb.h"
 #include "shards/open_files.h"
 #include "shards/options.h"
+#include "shards/published_shard.h"
 #include "shards/record_codec.h"
 #include "shards/segment_scanner.h"
 #include "shards/shard_reader.h"
@@ -74,6 +75,17 @@ class ShardLog {
   std::optional<frames::ShardEnd> end() const;
 
   uint64_t buffered_bytes() const { return buffer_.size(); }
+
+  // What Publish has made visible, for followers. Requires that nothing was done since.
+  PublishedShard published() const;
+
+  // ---- In place of the writer, in a process that follows the store. ----
+
+  // Takes over what the owner published; looks into the directory when it has begun another
+  // segment. The log was made for a shard without a record. Any thread; an older state than is
+  // known changes nothing. kCorruption: files that must be there are not, or are another shard's;
+  // kNotFound, kIoError.
+  Status Follow(const PublishedShard& published);
 
   // ---- Any thread. ----
 
@@ -188,6 +200,10 @@ class ShardLog {
   Status CloseSegment();
   Status WriteIndexFile();
 
+  // Following.
+  void AdoptSegments(std::vector<SegmentPointer> found) TAILRACE_REQUIRES(mutex_);
+  void Adopt(const PublishedShard& published) TAILRACE_REQUIRES(mutex_);
+
   // Reading.
   Status Collect(const Bounds& bounds, SequenceNumber next, const PageLimits& limits,
                  Page& page) const;
@@ -256,6 +272,7 @@ class ShardLog {
   mutable std::vector<Bell*> bells_ TAILRACE_GUARDED_BY(mutex_);
   std::vector<SegmentPointer> segments_ TAILRACE_GUARDED_BY(mutex_);
   Bounds bounds_ TAILRACE_GUARDED_BY(mutex_);
+  uint64_t removals_ TAILRACE_GUARDED_BY(mutex_) = 0;  // Segments that retention took away.
   bool gone_ TAILRACE_GUARDED_BY(mutex_) = false;
   bool closed_ TAILRACE_GUARDED_BY(mutex_) = false;
   mutable std::vector<Hint> hints_ TAILRACE_GUARDED_BY(mutex_);

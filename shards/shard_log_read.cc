@@ -21,10 +21,12 @@ ShardLog::Bounds ShardLog::bounds() const {
 Result<Page> ShardLog::Read(SequenceNumber next, const PageLimits& limits) const {
   while (true) {
     Bounds bounds;
+    uint64_t removals = 0;
     {
       MutexLock lock(mutex_);
       if (gone_) return NotFound(path_ + ": the shard has expired and was removed");
       bounds = bounds_;
+      removals = removals_;
     }
     Page page;
     SequenceNumber from = next;
@@ -38,7 +40,7 @@ Result<Page> ShardLog::Read(SequenceNumber next, const PageLimits& limits) const
     if (!collected.ok() && page.records.empty()) {
       // A file may be gone because its records were trimmed meanwhile.
       MutexLock lock(mutex_);
-      if (gone_ || bounds_.trimmed_below > from) continue;
+      if (gone_ || bounds_.trimmed_below > from || removals_ != removals) continue;
       return collected;
     }
     page.next.next =
@@ -52,10 +54,12 @@ Result<Page> ShardLog::Read(SequenceNumber next, const PageLimits& limits) const
 Result<SequenceNumber> ShardLog::SeekTime(uint64_t wall_ms) const {
   while (true) {
     Bounds bounds;
+    uint64_t removals = 0;
     {
       MutexLock lock(mutex_);
       if (gone_) return NotFound(path_ + ": the shard has expired and was removed");
       bounds = bounds_;
+      removals = removals_;
     }
     const auto found = FirstSince(wall_ms);
     if (found.ok()) {
@@ -64,7 +68,9 @@ Result<SequenceNumber> ShardLog::SeekTime(uint64_t wall_ms) const {
     }
     // A file may be gone because its records were trimmed meanwhile.
     MutexLock lock(mutex_);
-    if (!gone_ && bounds_.trimmed_below == bounds.trimmed_below) return found.status();
+    if (!gone_ && bounds_.trimmed_below == bounds.trimmed_below && removals_ == removals) {
+      return found.status();
+    }
   }
 }
 
@@ -245,6 +251,7 @@ Result<ShardLog::SegmentView> ShardLog::View(const SegmentPointer& segment) cons
   MutexLock lock(mutex_);
   segment->header = view.header;
   if (segment->end_offset == 0) segment->end_offset = view.end_offset;
+  view.end_offset = segment->end_offset;
   return view;
 }
 

@@ -132,6 +132,7 @@ Result<uint64_t> ShardLog::RemoveBelow(SequenceNumber trimmed_below, const frame
     {
       MutexLock lock(mutex_);
       segments_.erase(segments_.begin());
+      ++removals_;
     }
     for (const std::string& path : {front->path, IndexPath(*front)}) {
       const Status removed = files_.fs().Remove(path);

@@ -8,7 +8,9 @@
 
 #include "shards/bell.h"
 #include "shards/commit.h"
+#include "shards/control.h"
 #include "shards/open_files.h"
+#include "shards/position_rules.h"
 #include "shards/shard_header.h"
 #include "shards/shard_log.h"
 #include "wal/check.h"
@@ -24,10 +26,7 @@ struct ShardKey {
   friend auto operator<=>(const ShardKey&, const ShardKey&) = default;
 };
 
-std::string Named(const ShardKey& key) {
-  return "shard " + std::to_string(key.shard.value) + " of stream " +
-         std::to_string(key.stream.value);
-}
+std::string Named(const ShardKey& key) { return NameOfShard(key.stream, key.shard); }
 
 bool ShowsNewImage(ViewType view) {
   return view == ViewType::kNewImage || view == ViewType::kNewAndOldImages;
@@ -35,6 +34,13 @@ bool ShowsNewImage(ViewType view) {
 
 bool ShowsOldImage(ViewType view) {
   return view == ViewType::kOldImage || view == ViewType::kNewAndOldImages;
+}
+
+void AddJump(const wal::EpochStart& jump, frames::StreamCatalogueState& state) {
+  frames::EpochJump* const saved = state.add_jumps();
+  saved->set_epoch(jump.epoch.value);
+  saved->set_old_end(jump.old_end.value);
+  saved->set_new_start(jump.new_start.value);
 }
 
 constexpr uint64_t kWaitMsMax =
@@ -101,7 +107,7 @@ struct ShardSet::State {
   StreamCatalogue applied;
   std::unordered_map<uint64_t, LogPointer> writer_logs;  // By shard id: all in `applied`.
   std::vector<LogPointer> touched;                       // To be published; may repeat.
-  std::vector<LogPointer> fresh;                         // In writer_logs; to be published.
+  std::vector<LogPointer> opened;                        // New in writer_logs; to be published.
   std::vector<LogPointer> left;                          // Left the catalogue; to be published.
   bool catalogue_changed = false;
   std::unordered_map<uint64_t, LoadMeter> meters;  // By shard id: of open shards with records.
@@ -109,6 +115,8 @@ struct ShardSet::State {
   uint64_t buffered_bytes = 0;  // At most; counted anew when everything is written.
   Lsn applied_end;
   Status failure;
+  std::unique_ptr<ControlWriter> control;  // Null: nobody follows.
+  bool told_followers = false;             // Of all shards that there were when it was opened.
 
   // ---- Shared. ----
   std::atomic<uint64_t> published{0};
@@ -139,13 +147,14 @@ struct ShardSet::State {
   Status FlushTouched();
   void Measure(const Stream& stream, const Shard& shard, const RecordView& record, uint64_t hash);
   void PublishBusy();
+  void PublishToFollowers(Lsn end);
+  frames::StreamCatalogueState CatalogueWithJumps() const;
   void PublishCatalogue() TAILRACE_REQUIRES(mutex);
 
   // Reading.
   Result<LogPointer> Find(const ShardKey& key) const;
   Result<LogPointer> Find(const Position& position) const;
-  Position At(const ShardLog& log, SequenceNumber next) const;
-  std::optional<Gap> Loss(const Position& position) const;
+  PositionScope scope() const { return {store_id, epoch, jumps}; }
 };
 
 ShardSet::ShardSet() = default;
@@ -173,13 +182,18 @@ Result<std::unique_ptr<ShardSet>> ShardSet::Open(wal::FileSystem& fs, std::strin
   // Everything is checked before anything is changed.
   TAILRACE_RETURN_IF_ERROR(s.OpenLogs(state));
   TAILRACE_ASSIGN_OR_RETURN(const auto strangers, s.FindStrangers());
+  if (options.followers) {
+    s.control = std::make_unique<ControlWriter>(fs, s.directory, store_id, epoch);
+    s.control->TakeOver();
+  }
   TAILRACE_RETURN_IF_ERROR(s.RemoveStrangers(strangers));
   for (const auto& [id, log] : s.writer_logs) {
     TAILRACE_RETURN_IF_ERROR(log->Cut());
-    s.fresh.push_back(log);
+    s.opened.push_back(log);
   }
   WriterLock lock(s.mutex);
   s.PublishCatalogue();
+  s.opened.clear();
   return set;
 }
 
@@ -419,7 +433,7 @@ LogPointer ShardSet::State::MakeLog(const Stream& stream, const Shard& shard) {
 void ShardSet::State::AddLog(const Stream& stream, const Shard& shard) {
   const auto [log, added] = writer_logs.emplace(shard.id.value, MakeLog(stream, shard));
   TAILRACE_CHECK(added, "the catalogue refuses a shard id that is taken");
-  fresh.push_back(log->second);
+  opened.push_back(log->second);
 }
 
 Status ShardSet::State::SealLog(ShardId shard, Lsn lsn) {
@@ -446,14 +460,44 @@ Status ShardSet::Publish(Lsn end) {
     WriterLock lock(s.mutex);
     s.PublishCatalogue();
   }
+  if (s.control && s.catalogue_changed) s.control->ChangeCatalogue();
   s.catalogue_changed = false;
   for (const LogPointer& log : s.touched) log->Publish();
-  s.touched.clear();
   for (const LogPointer& log : s.left) log->MarkGone();
-  s.left.clear();
   s.published.store(end.value, std::memory_order_release);
+  if (s.control) s.PublishToFollowers(end);
+  s.touched.clear();
+  s.opened.clear();
+  s.left.clear();
   if (!s.new_busy.empty()) s.PublishBusy();
   return Status::Ok();
+}
+
+// The first time all shards are told, later those that changed.
+void ShardSet::State::PublishToFollowers(Lsn end) {
+  if (control->catalogue_due()) control->WriteCatalogue(CatalogueWithJumps());
+  std::map<ShardId, LogPointer> changed;
+  if (!told_followers) {
+    for (const auto& [id, log] : writer_logs) changed.emplace(ShardId{id}, log);
+  }
+  told_followers = true;
+  for (const LogPointer& log : touched) changed.emplace(log->shard(), log);
+  for (const LogPointer& log : opened) changed.emplace(log->shard(), log);
+  std::vector<ShardId> gone;
+  for (const LogPointer& log : left) {
+    gone.push_back(log->shard());
+    changed.erase(log->shard());
+  }
+  std::vector<PublishedShard> shards;
+  for (const auto& [id, log] : changed) shards.push_back(log->published());
+  control->Publish(shards, gone, end);
+}
+
+// Of the frames applied so far, with all jumps on record.
+frames::StreamCatalogueState ShardSet::State::CatalogueWithJumps() const {
+  frames::StreamCatalogueState state = applied.ToProto();
+  for (const wal::EpochStart& jump : jumps) AddJump(jump, state);
+  return state;
 }
 
 void ShardSet::State::PublishBusy() {
@@ -473,12 +517,11 @@ std::vector<BusyShard> ShardSet::TakeBusy() {
 }
 
 void ShardSet::State::PublishCatalogue() {
-  for (const LogPointer& log : fresh) {
+  for (const LogPointer& log : opened) {
     logs.emplace(ShardKey{log->stream(), log->shard()}, log);
     if (closed) log->Close();
     shard_id_max = std::max(shard_id_max, log->shard().value);
   }
-  fresh.clear();
   for (const LogPointer& log : left) {
     const ShardKey key{log->stream(), log->shard()};
     gone_paths.emplace(key, log->path());
@@ -502,10 +545,7 @@ ShardSetState ShardSet::Capture() const {
   for (const wal::EpochStart& jump : s.jumps) {
     // A position that the jump concerns lies below every trim point: it meets a gap anyway.
     if (jump.new_start.value <= trimmed_everywhere.value) continue;
-    frames::EpochJump* const saved = state.catalogue.add_jumps();
-    saved->set_epoch(jump.epoch.value);
-    saved->set_old_end(jump.old_end.value);
-    saved->set_new_start(jump.new_start.value);
+    AddJump(jump, state.catalogue);
   }
   return state;
 }
@@ -532,86 +572,25 @@ Result<LogPointer> ShardSet::State::Find(const ShardKey& key) const {
 }
 
 Result<LogPointer> ShardSet::State::Find(const Position& position) const {
-  if (position.store != store_id) {
-    return InvalidArgument("the position belongs to another store");
-  }
-  if (position.epoch > epoch) {
-    return InvalidArgument("the position is of epoch " + std::to_string(position.epoch.value) +
-                           ", which this store has not reached");
-  }
-  TAILRACE_ASSIGN_OR_RETURN(LogPointer log, Find({position.stream, position.shard}));
-  if (position.next < log->starting()) {
-    return InvalidArgument("the position lies before the beginning of " +
-                           Named({position.stream, position.shard}));
-  }
+  TAILRACE_RETURN_IF_ERROR(CheckPosition(scope(), position));
+  TAILRACE_ASSIGN_OR_RETURN(LogPointer log, Find(ShardKey{position.stream, position.shard}));
+  TAILRACE_RETURN_IF_ERROR(CheckBeginning(*log, position));
   return log;
-}
-
-Position ShardSet::State::At(const ShardLog& log, SequenceNumber next) const {
-  return Position{.store = store_id,
-                  .epoch = epoch,
-                  .stream = log.stream(),
-                  .shard = log.shard(),
-                  .next = next};
-}
-
-// What the position's reader had seen and a crash took back: everything below `next` that is at or
-// above the end of the first jump after the position's epoch.
-std::optional<Gap> ShardSet::State::Loss(const Position& position) const {
-  for (const wal::EpochStart& jump : jumps) {
-    if (jump.epoch <= position.epoch) continue;
-    if (position.next.value <= jump.old_end.value) return std::nullopt;
-    return Gap{.kind = Gap::Kind::kLost,
-               .first = SequenceNumber{jump.old_end.value},
-               .last = SequenceNumber{position.next.value - 1}};
-  }
-  return std::nullopt;
 }
 
 Result<Position> ShardSet::Seek(StreamId stream, ShardId shard, StartAt start,
                                 SequenceNumber number, uint64_t wall_ms) const {
-  const State& s = *state_;
-  TAILRACE_ASSIGN_OR_RETURN(const LogPointer log, s.Find(ShardKey{stream, shard}));
-  const ShardLog::Bounds bounds = log->bounds();
-  if (start == StartAt::kTrimHorizon) return s.At(*log, bounds.trimmed_below);
-  if (start == StartAt::kLatest) {
-    const SequenceNumber behind_last{bounds.last.sequence.value + 1};
-    return s.At(*log, std::max(behind_last, bounds.trimmed_below));
-  }
-  if (start == StartAt::kAtTimestamp) {
-    TAILRACE_ASSIGN_OR_RETURN(const SequenceNumber next, log->SeekTime(wall_ms));
-    return s.At(*log, next);
-  }
-  for (const wal::EpochStart& jump : s.jumps) {
-    if (number.value < jump.old_end.value || number.value >= jump.new_start.value) continue;
-    // The record was taken back. A position of the epoch before makes reading say so.
-    if (number < log->starting()) break;
-    Position position = s.At(*log, SequenceNumber{number.value + 1});
-    position.epoch = Epoch{jump.epoch.value - 1};
-    return position;
-  }
-  // Everything published lies below the published end.
-  const bool beyond = bounds.ending ? number > *bounds.ending : number.value >= published().value;
-  if (number < log->starting() || beyond) {
-    return InvalidArgument("sequence number " + std::to_string(number.value) + " lies outside of " +
-                           Named({stream, shard}));
-  }
-  const bool after = start == StartAt::kAfterSequenceNumber;
-  return s.At(*log, SequenceNumber{number.value + (after ? 1 : 0)});
+  TAILRACE_ASSIGN_OR_RETURN(const LogPointer log, state_->Find(ShardKey{stream, shard}));
+  return shards::Seek(state_->scope(), *log, published(), start, number, wall_ms);
 }
 
 Result<Page> ShardSet::Read(const Position& position, const PageLimits& limits) const {
   const State& s = *state_;
   TAILRACE_ASSIGN_OR_RETURN(const LogPointer log, s.Find(position));
-  const std::optional<Gap> loss = s.Loss(position);
-  if (loss) {
-    Page page;
-    page.gap = loss;
-    page.next = s.At(*log, std::max(loss->first, log->starting()));
-    return page;
-  }
+  const std::optional<Gap> loss = LossOf(s.scope(), position);
+  if (loss) return LostPage(s.scope(), *log, *loss);
   TAILRACE_ASSIGN_OR_RETURN(Page page, log->Read(position.next, limits));
-  page.next = s.At(*log, page.next.next);
+  page.next = PositionIn(s.scope(), *log, page.next.next);
   return page;
 }
 
@@ -629,7 +608,7 @@ Result<bool> ShardSet::WaitAny(const std::vector<Position>& positions, uint64_t 
   watching.reserve(positions.size());
   for (const Position& position : positions) {
     TAILRACE_ASSIGN_OR_RETURN(LogPointer log, s.Find(position));
-    if (s.Loss(position)) return true;
+    if (LossOf(s.scope(), position)) return true;
     watching.emplace_back(std::move(log), bell);
   }
   do {

@@ -6,10 +6,10 @@
 namespace tailrace::tools {
 namespace {
 
-volatile std::sig_atomic_t interrupted = 0;
+wal::Interrupt interrupt;
 
 extern "C" void NoteInterrupt(int signal) {
-  interrupted = 1;
+  interrupt.Set();
   std::signal(signal, SIG_DFL);  // The next one ends the process.
 }
 
@@ -32,6 +32,8 @@ void WatchInterrupts() {
   std::signal(SIGTERM, NoteInterrupt);
 }
 
-bool Interrupted() { return interrupted != 0; }
+bool Interrupted() { return interrupt.is_set(); }
+
+const wal::Interrupt& InterruptWord() { return interrupt; }
 
 }  // namespace tailrace::tools

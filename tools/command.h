@@ -9,6 +9,7 @@
 #include "engine/options.h"
 #include "tools/exit_code.h"
 #include "tools/output.h"
+#include "wal/shared_words.h"
 #include "wal/status.h"
 
 namespace CLI {
@@ -63,5 +64,8 @@ class Registry {
 // ends the process at once.
 void WatchInterrupts();
 bool Interrupted();
+
+// What is set then, for waits that it shall end.
+const wal::Interrupt& InterruptWord();
 
 }  // namespace tailrace::tools

@@ -7,6 +7,7 @@
 
 #include "shards/sequence_number.h"
 #include "tools/bounds.h"
+#include "tools/follow.h"
 #include "tools/format.h"
 #include "tools/item_input.h"
 #include "tools/merged_logs.h"
@@ -24,6 +25,10 @@ constexpr char kDetails[] =
     "expired are shown as long as their files stand.\n"
     "--from and --to are sequence numbers or times (2020-05-09T03:04:05Z, or seconds since 1970), "
     "included.\n"
+    "--follow reads what the process that has the store open publishes, of each shard in order, "
+    "and "
+    "outlives\n"
+    "that process; --from latest leaves out what is there already.\n"
     "Exit code 4 when damage was passed over; each place is told on standard error.\n"
     "Examples: tailrace dump UserGames --from 2020-05-09 --key game_id=2345\n"
     "          tailrace dump /var/lib/games/streams/stream-000000000001/ --json";
@@ -38,6 +43,7 @@ struct DumpArguments {
   std::string from, to;
   std::vector<std::string> key;
   uint64_t limit = 0;  // 0: none.
+  bool follow = false;
 };
 
 // A path if there is one, otherwise a table of the store, with its label perhaps.
@@ -182,6 +188,14 @@ class Dumper {
 };
 
 Result<ExitCode> Dump(Context& context, const DumpArguments& arguments) {
+  if (arguments.follow) {
+    return Follow(context, {.tables = arguments.what,
+                            .stream = arguments.stream,
+                            .shard = arguments.shard,
+                            .from = arguments.from,
+                            .key = arguments.key,
+                            .limit = arguments.limit});
+  }
   TAILRACE_ASSIGN_OR_RETURN(const auto bounds,
                             ParseBounds(arguments.from, arguments.to, PlainPositions::kNo));
   TAILRACE_ASSIGN_OR_RETURN(const std::vector<LogSource> sources,
@@ -226,13 +240,17 @@ void AddDumpCommand(Registry& registry) {
   command.add_option("--stream", arguments->stream, "Only the stream with this number");
   command.add_option("--shard", arguments->shard, "Only the shard of this name or number");
   command.add_option("--from", arguments->from, "The first record or moment");
-  command.add_option("--to", arguments->to, "The last record or moment");
+  auto* to = command.add_option("--to", arguments->to, "The last record or moment");
   command
       .add_option("--key", arguments->key,
                   "Only changes of this item, or of this partition: game_id=2345")
       ->expected(1, 2);
   command.add_option("--limit", arguments->limit, "Print at most so many records")
       ->check(CLI::PositiveNumber);
+  command
+      .add_flag("--follow,-f", arguments->follow,
+                "Go on with new records as they are published, until Ctrl-C; with tables only")
+      ->excludes(to);
   registry.OnRun(command, [arguments](Context& context) { return Dump(context, *arguments); });
 }
 

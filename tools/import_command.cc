@@ -122,8 +122,10 @@ Result<ExitCode> ImportFile(Context& context, ImportArguments arguments) {
   const MayCreate may_create = arguments.create ? MayCreate::kYes : MayCreate::kNo;
   TAILRACE_ASSIGN_OR_RETURN(const auto store,
                             OpenStore(context.options, may_create, Workload::kBulk));
+  auto server = ServeStore(context.options, *store);
   TAILRACE_RETURN_IF_ERROR(EnsureTable(*store, arguments));
   TAILRACE_ASSIGN_OR_RETURN(const ImportReport report, Import(*store, *lines, options));
+  server = nullptr;
   TAILRACE_RETURN_IF_ERROR(store->Close());
   PrintReport(context, report, options.rejects_path);
   if (report.interrupted) return ExitCode::kInterrupted;

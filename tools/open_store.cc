@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "engine/local_store.h"
 #include "engine/store_files.h"
 #include "tools/format.h"
 
@@ -47,17 +48,25 @@ Status NameHolder(const Status& busy) {
   return Busy(Cat(message.substr(0, end), " (", program, ")", message.substr(end)));
 }
 
+Result<ExitCode> UseAndClose(Store& store, const std::function<Result<ExitCode>(Store&)>& use) {
+  Result<ExitCode> result = use(store);
+  const Status closed = store.Close();
+  if (result.ok() && !closed.ok()) return closed;
+  return result;
+}
+
 }  // namespace
 
 Result<std::string> StoreDirectory(const GlobalOptions& options) {
-  if (!options.store.empty()) return options.store;
+  std::string directory = options.store;
+  while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
+  if (!directory.empty()) return directory;
   return InvalidArgument("no store named: give --store DIR or set TAILRACE_STORE");
 }
 
 Result<std::unique_ptr<Store>> OpenStore(const GlobalOptions& options, MayCreate may_create,
                                          Workload workload) {
-  TAILRACE_ASSIGN_OR_RETURN(std::string directory, StoreDirectory(options));
-  while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
+  TAILRACE_ASSIGN_OR_RETURN(const std::string directory, StoreDirectory(options));
   StoreOptions store_options;
   store_options.create_if_missing = may_create == MayCreate::kYes;
   if (workload == Workload::kLight) store_options.journal_segment_bytes = kLightSegmentBytes;
@@ -76,14 +85,30 @@ Result<std::unique_ptr<Store>> OpenStore(const GlobalOptions& options, MayCreate
   }
 }
 
-Result<ExitCode> WithStore(Context& context, MayCreate may_create,
-                           const std::function<Result<ExitCode>(Store&)>& use) {
+Result<ExitCode> WithOwnStore(Context& context, MayCreate may_create,
+                              const std::function<Result<ExitCode>(Store&)>& use) {
   TAILRACE_ASSIGN_OR_RETURN(const auto store,
                             OpenStore(context.options, may_create, Workload::kLight));
-  Result<ExitCode> result = use(*store);
-  const Status closed = store->Close();
-  if (result.ok() && !closed.ok()) return closed;
-  return result;
+  return UseAndClose(*store, use);
+}
+
+Result<ExitCode> WithStore(Context& context, MayCreate may_create,
+                           const std::function<Result<ExitCode>(Store&)>& use) {
+  TAILRACE_ASSIGN_OR_RETURN(const std::string directory, StoreDirectory(context.options));
+  // Whoever serves a socket has the store open: no need to try.
+  const auto shared = LocalStore::Connect(directory);
+  if (shared.ok()) return use(**shared);
+  const auto store = OpenStore(context.options, may_create, Workload::kLight);
+  if (store.ok()) return UseAndClose(**store, use);
+  if (store.status().code() != StatusCode::kBusy) return store.status();
+  return Busy(Cat(store.status().message(), ", or have it serve a socket (LocalServer)"));
+}
+
+std::unique_ptr<LocalServer> ServeStore(const GlobalOptions& options, Store& store) {
+  const auto directory = StoreDirectory(options);
+  if (!directory.ok()) return nullptr;
+  auto server = LocalServer::Start(store, *directory);
+  return server.ok() ? *std::move(server) : nullptr;
 }
 
 Result<TableInfo> FindTable(Store& store, const std::string& name) {

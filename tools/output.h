@@ -18,6 +18,9 @@ class Output {
   // The text and the end of the line. Text from outside has to be escaped before (tools/text.h).
   void Line(std::string_view text);
 
+  // The text as it is: what steers a terminal goes this way.
+  void Text(std::string_view text) { Write(text); }
+
   // A line of JSON; characters that would steer a terminal are escaped here.
   void JsonLine(std::string json);
 

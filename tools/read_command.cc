@@ -96,7 +96,7 @@ Result<ExitCode> ReadRecords(Context& context, Store& store, const ReadArguments
 }
 
 Result<ExitCode> Read(Context& context, const ReadArguments& arguments) {
-  return WithStore(context, MayCreate::kNo, [&](Store& store) -> Result<ExitCode> {
+  return WithOwnStore(context, MayCreate::kNo, [&](Store& store) -> Result<ExitCode> {
     if (!arguments.forget) return ReadRecords(context, store, arguments);
     TAILRACE_RETURN_IF_ERROR(DurableReader::Forget(store, arguments.name));
     return ExitCode::kOk;

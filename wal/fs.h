@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "wal/shared_words.h"
 #include "wal/status.h"
 #include "wal/types.h"
 
@@ -76,6 +77,8 @@ class FileLock {
   virtual ~FileLock() = default;
 };
 
+enum class MapAccess { kRead, kReadWrite };
+
 enum class OpenMode {
   kRead,       // Must exist; writes fail.
   kReadWrite,  // Must exist.
@@ -100,6 +103,12 @@ class FileSystem {
   // writing. Disk space is put behind holes first, so that a store into the mapping cannot fail for
   // want of it. Nobody may truncate the file while it is mapped: that would end the process.
   virtual Result<std::unique_ptr<MappedFile>> Map(const std::string& path) = 0;
+
+  // Maps the whole of an existing file of whole words (kInvalidArgument otherwise) for processes to
+  // tell one another numbers by. Stores are no part of what is on disk: they last until the power
+  // is lost. Otherwise as Map; with kRead nothing is put behind holes.
+  virtual Result<std::unique_ptr<SharedWords>> MapShared(const std::string& path,
+                                                         MapAccess access) = 0;
 
   virtual Status Remove(const std::string& path) = 0;
 
@@ -133,6 +142,13 @@ class FileSystem {
   // second opener in the same process is refused too. kBusy when held; the message names the
   // holder's process id when it can be read from the file.
   virtual Result<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
+
+  // Whether somebody holds the lock on the file at `path`, which stays as it is. kNotFound.
+  virtual Result<bool> IsLocked(const std::string& path) = 0;
+
+  // Another number after every start of the machine: what SharedWords hold is good only under the
+  // number under which it was stored. 0: not known.
+  virtual uint64_t BootId() = 0;
 
   // Total and free bytes of the file system that holds `path`.
   struct Space {

@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "wal/check.h"
+#include "wal/hash.h"
 #include "wal/mutex.h"
 
 namespace tailrace::wal {
@@ -274,6 +275,19 @@ class PosixMappedFile final : public MappedFile {
   const uint64_t size_bytes_;
 };
 
+class PosixSharedWords final : public SharedWords {
+ public:
+  PosixSharedWords(void* data, uint64_t size_bytes)
+      : SharedWords(static_cast<uint64_t*>(data), size_bytes / sizeof(uint64_t)),
+        data_(data),
+        size_bytes_(size_bytes) {}
+  ~PosixSharedWords() override { ::munmap(data_, size_bytes_); }
+
+ private:
+  void* const data_;
+  const uint64_t size_bytes_;
+};
+
 class PosixFileLock final : public FileLock {
  public:
   explicit PosixFileLock(Descriptor fd) : fd_(std::move(fd)), owner_(::getpid()) {}
@@ -334,6 +348,8 @@ class PosixFileSystem final : public FileSystem {
   }
 
   Result<std::unique_ptr<MappedFile>> Map(const std::string& path) override;
+  Result<std::unique_ptr<SharedWords>> MapShared(const std::string& path,
+                                                 MapAccess access) override;
 
   Status Remove(const std::string& path) override {
     if (::unlink(path.c_str()) != 0) return ErrnoStatus("remove", path, errno);
@@ -392,6 +408,8 @@ class PosixFileSystem final : public FileSystem {
   }
 
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
+  Result<bool> IsLocked(const std::string& path) override;
+  uint64_t BootId() override;
 
   Result<Space> SpaceAt(const std::string& path) override {
     struct statvfs info {};
@@ -428,23 +446,47 @@ Status PosixFileSystem::CheckPrivate(const std::string& directory) {
   return Status::Ok();
 }
 
-Result<std::unique_ptr<MappedFile>> PosixFileSystem::Map(const std::string& path) {
-  TAILRACE_ASSIGN_OR_RETURN(const Descriptor fd, OpenRegular(path, O_RDWR));
+// The file's bytes, mapped, for as long as somebody does not unmap them.
+struct Mapping {
+  void* data = nullptr;
+  uint64_t size_bytes = 0;
+};
+
+Result<Mapping> MapWhole(const std::string& path, MapAccess access) {
+  const bool writable = access == MapAccess::kReadWrite;
+  TAILRACE_ASSIGN_OR_RETURN(const Descriptor fd, OpenRegular(path, writable ? O_RDWR : O_RDONLY));
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return ErrnoStatus("stat", path, errno);
   const auto size_bytes = static_cast<uint64_t>(info.st_size);
   if (size_bytes == 0) return InvalidArgument("map " + path + ": the file is empty");
   // A store into a hole of a full disk would be a SIGBUS, not an error: fill holes now. Where the
   // file system cannot, the caller's Allocate could not either, and has written the bytes instead.
-  if (static_cast<uint64_t>(info.st_blocks) * 512 < size_bytes &&
+  if (writable && static_cast<uint64_t>(info.st_blocks) * 512 < size_bytes &&
       Uninterrupted([&] { return ::fallocate(fd.get(), 0, 0, info.st_size); }) != 0 &&
       errno != EOPNOTSUPP) {
     return ErrnoStatus("allocate", path, errno);
   }
-  void* const data = ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  void* const data = ::mmap(nullptr, size_bytes, protection, MAP_SHARED, fd.get(), 0);
   if (data == MAP_FAILED) return ErrnoStatus("map", path, errno);
-  return std::unique_ptr<MappedFile>(
-      std::make_unique<PosixMappedFile>(path, static_cast<char*>(data), size_bytes));
+  return Mapping{data, size_bytes};
+}
+
+Result<std::unique_ptr<MappedFile>> PosixFileSystem::Map(const std::string& path) {
+  TAILRACE_ASSIGN_OR_RETURN(const Mapping mapping, MapWhole(path, MapAccess::kReadWrite));
+  return std::unique_ptr<MappedFile>(std::make_unique<PosixMappedFile>(
+      path, static_cast<char*>(mapping.data), mapping.size_bytes));
+}
+
+Result<std::unique_ptr<SharedWords>> PosixFileSystem::MapShared(const std::string& path,
+                                                                MapAccess access) {
+  TAILRACE_ASSIGN_OR_RETURN(const Mapping mapping, MapWhole(path, access));
+  if (mapping.size_bytes % sizeof(uint64_t) != 0) {
+    ::munmap(mapping.data, mapping.size_bytes);
+    return InvalidArgument("map " + path + ": the file is not made of whole words");
+  }
+  return std::unique_ptr<SharedWords>(
+      std::make_unique<PosixSharedWords>(mapping.data, mapping.size_bytes));
 }
 
 Result<std::vector<DirectoryEntry>> PosixFileSystem::List(const std::string& path) {
@@ -486,6 +528,26 @@ Result<std::unique_ptr<FileLock>> PosixFileSystem::Lock(const std::string& path)
     return std::unique_ptr<FileLock>(std::make_unique<PosixFileLock>(std::move(fd)));
   }
   return Busy(path + ": the lock file is being replaced over and over");
+}
+
+Result<bool> PosixFileSystem::IsLocked(const std::string& path) {
+  TAILRACE_ASSIGN_OR_RETURN(const Descriptor fd, OpenRegular(path, O_RDONLY));
+  struct flock range {};
+  range.l_type = F_WRLCK;
+  range.l_whence = SEEK_SET;
+  if (::fcntl(fd.get(), F_OFD_GETLK, &range) != 0) return ErrnoStatus("lock", path, errno);
+  return range.l_type != F_UNLCK;
+}
+
+uint64_t PosixFileSystem::BootId() {
+  static const uint64_t id = [this]() -> uint64_t {
+    const auto file = Open("/proc/sys/kernel/random/boot_id", OpenMode::kRead);
+    if (!file.ok()) return 0;
+    char text[64];
+    const auto got = (*file)->Read(0, text, sizeof text);
+    return got.ok() && *got > 0 ? Hash64(ByteView(text, *got)) | 1 : 0;
+  }();
+  return id;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <unordered_map>
@@ -366,6 +367,21 @@ class SimFs::Core {
     return place;
   }
 
+  // The words of a file, made from its content by the first who maps it.
+  std::shared_ptr<std::vector<uint64_t>> WordsOf(InodeId inode, uint64_t size_bytes)
+      TAILRACE_REQUIRES(mutex_) {
+    std::shared_ptr<std::vector<uint64_t>>& words = words_[inode];
+    if (words) return words;
+    words = std::make_shared<std::vector<uint64_t>>(size_bytes / sizeof(uint64_t));
+    char* const target = reinterpret_cast<char*>(words->data());
+    disk_.ContentOf(inode).ForEachBlock([&](uint64_t offset, ByteView bytes) {
+      if (offset >= size_bytes) return;
+      std::memcpy(target + offset, bytes.data(),
+                  std::min<uint64_t>(bytes.size(), size_bytes - offset));
+    });
+    return words;
+  }
+
   // The end of the process: what it held is gone.
   void EndProcess() TAILRACE_REQUIRES(mutex_) {
     ++process_;
@@ -404,6 +420,15 @@ class SimFs::Core {
   std::unordered_map<InodeId, uint64_t> open_ TAILRACE_GUARDED_BY(mutex_);
   std::vector<std::pair<InodeId, MapBuffer*>> mappings_ TAILRACE_GUARDED_BY(mutex_);
   std::vector<InodeId> locks_ TAILRACE_GUARDED_BY(mutex_);
+  std::unordered_map<InodeId, std::shared_ptr<std::vector<uint64_t>>> words_
+      TAILRACE_GUARDED_BY(mutex_);
+  uint64_t boot_id_ TAILRACE_GUARDED_BY(mutex_) = NextBootId();
+
+  // Other disks' differ too.
+  static uint64_t NextBootId() {
+    static std::atomic<uint64_t> last{0};
+    return ++last;
+  }
 
  private:
   Status Injected(SimCall call, bool mutating, const std::string& path, uint64_t* written_bytes)
@@ -548,6 +573,26 @@ class SimMappedFile final : public wal::MappedFile {
   MapBuffer buffer_;
 };
 
+class SimSharedWords final : public wal::SharedWords {
+ public:
+  // The lock is held.
+  SimSharedWords(std::shared_ptr<SimFs::Core> core, SimFs::Core::Handle handle,
+                 std::shared_ptr<std::vector<uint64_t>> words)
+      : SharedWords(words->data(), words->size()),
+        core_(std::move(core)),
+        handle_(std::move(handle)),
+        words_(std::move(words)) {}
+  ~SimSharedWords() override {
+    const MutexLock lock(core_->mutex_);
+    core_->CloseHandle(handle_);
+  }
+
+ private:
+  const std::shared_ptr<SimFs::Core> core_;
+  const SimFs::Core::Handle handle_;
+  const std::shared_ptr<std::vector<uint64_t>> words_;  // Shared with the file's other mappings.
+};
+
 class SimFileLock final : public wal::FileLock {
  public:
   SimFileLock(std::shared_ptr<SimFs::Core> core, SimFs::Core::Handle handle)
@@ -589,6 +634,20 @@ Result<std::unique_ptr<wal::MappedFile>> SimFs::Map(const std::string& path) {
   if (size_bytes == 0) return SimError(InvalidArgument, path, "the file is empty");
   return std::unique_ptr<wal::MappedFile>(
       std::make_unique<SimMappedFile>(core_, core_->OpenHandle(path, *place.inode), size_bytes));
+}
+
+Result<std::unique_ptr<wal::SharedWords>> SimFs::MapShared(const std::string& path,
+                                                           wal::MapAccess) {
+  const MutexLock lock(core_->mutex_);
+  TAILRACE_RETURN_IF_ERROR(core_->Enter(SimCall::kMap, path, nullptr));
+  TAILRACE_ASSIGN_OR_RETURN(const SimDisk::Place place, core_->Existing(path));
+  if (core_->disk_.IsDirectory(*place.inode)) return SimError(IoError, path, "not a regular file");
+  const uint64_t size_bytes = core_->disk_.ContentOf(*place.inode).size_bytes();
+  if (size_bytes == 0 || size_bytes % sizeof(uint64_t) != 0) {
+    return SimError(InvalidArgument, path, "the file is empty or not made of whole words");
+  }
+  return std::unique_ptr<wal::SharedWords>(std::make_unique<SimSharedWords>(
+      core_, core_->OpenHandle(path, *place.inode), core_->WordsOf(*place.inode, size_bytes)));
 }
 
 Status SimFs::Remove(const std::string& path) {
@@ -655,6 +714,19 @@ Result<std::unique_ptr<wal::FileLock>> SimFs::Lock(const std::string& path) {
   return std::unique_ptr<wal::FileLock>(std::make_unique<SimFileLock>(core_, std::move(handle)));
 }
 
+Result<bool> SimFs::IsLocked(const std::string& path) {
+  const MutexLock lock(core_->mutex_);
+  TAILRACE_RETURN_IF_ERROR(core_->Enter(SimCall::kStat, path, nullptr));
+  TAILRACE_ASSIGN_OR_RETURN(const SimDisk::Place place, core_->Existing(path));
+  std::vector<InodeId>& locks = core_->locks_;
+  return std::find(locks.begin(), locks.end(), *place.inode) != locks.end();
+}
+
+uint64_t SimFs::BootId() {
+  const MutexLock lock(core_->mutex_);
+  return core_->boot_id_;
+}
+
 Result<wal::FileSystem::Space> SimFs::SpaceAt(const std::string& path) {
   const MutexLock lock(core_->mutex_);
   TAILRACE_RETURN_IF_ERROR(core_->Enter(SimCall::kStat, path, nullptr));
@@ -676,6 +748,8 @@ void SimFs::KillProcess() {
 void SimFs::CutPower(const CrashChoice& choice) {
   const MutexLock lock(core_->mutex_);
   core_->EndProcess();
+  core_->words_.clear();
+  core_->boot_id_ = SimFs::Core::NextBootId();
   core_->disk_ = core_->disk_.Crash(choice);
 }
 

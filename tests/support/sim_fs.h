@@ -11,6 +11,10 @@
 //    at disk(), or Restart with a choice.
 //  - Stop using the objects and call KillProcess or CutPower.
 // After KillProcess and CutPower all handles are dead: their calls fail and their locks are gone.
+//
+// Shared words (MapShared) never reach the disk: all mappings of a file share them, KillProcess
+// leaves them, and after CutPower the file holds what it was made with. Stores into them count as
+// no call, since no state on disk comes of them.
 #pragma once
 
 #include <functional>
@@ -45,7 +49,7 @@ enum class SimCall : uint8_t {
   kRead,
   kMap,
   kList,
-  kStat,  // SizeBytes, Exists, IsDirectory, SpaceAt.
+  kStat,  // SizeBytes, Exists, IsDirectory, IsLocked, SpaceAt.
   kLock,
 };
 inline constexpr SimCall kLastMutatingCall = SimCall::kSyncDirectory;
@@ -105,6 +109,8 @@ class SimFs final : public wal::FileSystem {
 
   Result<std::unique_ptr<wal::File>> Open(const std::string& path, wal::OpenMode mode) override;
   Result<std::unique_ptr<wal::MappedFile>> Map(const std::string& path) override;
+  Result<std::unique_ptr<wal::SharedWords>> MapShared(const std::string& path,
+                                                      wal::MapAccess access) override;
   Status Remove(const std::string& path) override;
   Status Rename(const std::string& source, const std::string& target) override;
   Status Link(const std::string& source, const std::string& target) override;
@@ -115,6 +121,8 @@ class SimFs final : public wal::FileSystem {
   Result<bool> IsDirectory(const std::string& path) override;
   Status SyncDirectory(const std::string& path) override;
   Result<std::unique_ptr<wal::FileLock>> Lock(const std::string& path) override;
+  Result<bool> IsLocked(const std::string& path) override;
+  uint64_t BootId() override;
   Result<Space> SpaceAt(const std::string& path) override;
 
   // --- Crashes. ---
@@ -164,6 +172,7 @@ class SimFs final : public wal::FileSystem {
   friend class SimFile;
   friend class SimMappedFile;
   friend class SimFileLock;
+  friend class SimSharedWords;
   class Core;
 
   const std::shared_ptr<Core> core_;

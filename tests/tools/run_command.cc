@@ -87,10 +87,10 @@ std::vector<nlohmann::json> StoreCommand::Json(std::vector<std::string> words) c
   return result.Json();
 }
 
-RunningCommand::RunningCommand(const std::vector<std::string>& words) {
+RunningCommand::RunningCommand(const std::vector<std::string>& words, const std::string& out_path) {
   int ends[2];
   EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
-  pid_ = Start(words, "/dev/null", "/dev/null", ends[1]);
+  pid_ = Start(words, "/dev/null", out_path, ends[1]);
   ::close(ends[1]);
   fd_ = ends[0];
 }

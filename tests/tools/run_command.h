@@ -41,7 +41,9 @@ class StoreCommand {
 // A command that runs beside the test.
 class RunningCommand {
  public:
-  explicit RunningCommand(const std::vector<std::string>& words);
+  // Its standard output goes to `out_path`, which may be a named pipe.
+  explicit RunningCommand(const std::vector<std::string>& words,
+                          const std::string& out_path = "/dev/null");
   RunningCommand(const RunningCommand&) = delete;
   RunningCommand& operator=(const RunningCommand&) = delete;
   ~RunningCommand();  // Kills it if it still runs.

@@ -305,6 +305,39 @@ TEST_P(FsTest, AMappingSurvivesTheNameAndTheOtherHandles) {
   EXPECT_EQ(ByteView(map->data(), 3), "aXc");
 }
 
+TEST_P(FsTest, SharedWordsAreSharedByAllWhoMapTheFile) {
+  ExpectError(fs().MapShared(At("no"), MapAccess::kRead).status(), StatusCode::kNotFound, "no");
+  Make("three", "abc");
+  for (const MapAccess access : {MapAccess::kRead, MapAccess::kReadWrite}) {
+    ExpectError(fs().MapShared(At("three"), access).status(), StatusCode::kInvalidArgument,
+                "three");
+  }
+  Make("words", std::string(kBlockBytes, '\0'));
+  const auto writer = fs().MapShared(At("words"), MapAccess::kReadWrite).value();
+  const auto reader = fs().MapShared(At("words"), MapAccess::kRead).value();
+  EXPECT_EQ(reader->size(), kBlockBytes / 8);
+  EXPECT_EQ(reader->Load(7), 0u);
+  // Asleep or not yet, whoever waits sees the change.
+  std::thread waits([&] { EXPECT_TRUE(reader->Wait(7, 0, UINT64_MAX, nullptr)); });
+  writer->Store(7, 5);
+  writer->Wake(7);
+  waits.join();
+  EXPECT_EQ(reader->Load(7), 5u);
+  EXPECT_FALSE(reader->Wait(7, 5, 1, nullptr));
+  Interrupt interrupt;
+  std::thread interrupted([&] { EXPECT_TRUE(reader->Wait(7, 5, UINT64_MAX, &interrupt)); });
+  interrupt.Set();
+  interrupted.join();
+  ASSERT_OK(fs().Remove(At("words")));
+  writer->Store(8, 6);
+  EXPECT_EQ(reader->Load(8), 6u);
+}
+
+TEST_P(FsTest, TheBootIsKnown) {
+  EXPECT_NE(fs().BootId(), 0u);
+  EXPECT_EQ(fs().BootId(), fs().BootId());
+}
+
 // ---- Names. ----
 
 TEST_P(FsTest, RenameReplacesAndLinkDoesNot) {
@@ -385,7 +418,10 @@ TEST_P(FsTest, ALockIsHeldByOneUntilItEnds) {
   const auto second = fs().Lock(At("LOCK"));
   ExpectError(second.status(), StatusCode::kBusy, "LOCK");
   EXPECT_THAT(second.status().message(), HasSubstr("another directory"));
+  EXPECT_TRUE(fs().IsLocked(At("LOCK")).value());
   first.value().reset();
+  EXPECT_FALSE(fs().IsLocked(At("LOCK")).value());
+  EXPECT_EQ(fs().IsLocked(At("no")).status().code(), StatusCode::kNotFound);
   EXPECT_OK(fs().Lock(At("LOCK")));
   EXPECT_EQ(fs().Lock(At("no/LOCK")).status().code(), StatusCode::kNotFound);
 }
