@@ -8,6 +8,7 @@
 #include <set>
 
 #include "engine/item_codec.h"
+#include "engine/limits.h"
 #include "tests/engine/random_items.h"
 #include "tests/support/expect_ok.h"
 #include "tests/support/seed.h"
