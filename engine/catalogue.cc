@@ -179,9 +179,8 @@ Status Catalogue::CreateIndex(const frames::IndexSpec& spec) {
   if (const Status valid = ValidateIndexes(table.keys, all); !valid.ok()) {
     return Corruption("table '" + table.name + "': " + valid.message());
   }
-  const auto place = std::find_if(table.indexes.begin(), table.indexes.end(), [&](const auto& at) {
-    return at.spec.name > index.spec.name;
-  });
+  const auto place = std::find_if(table.indexes.begin(), table.indexes.end(),
+                                  [&](const auto& at) { return at.spec.name > index.spec.name; });
   table.indexes.insert(place, std::move(index));
   index_tables_[id] = table.id;
   next_table_ = std::max(next_table_, spec.id() + 1);

@@ -35,10 +35,9 @@ Status Core::Writable() const {
 
 Result<wal::Frame> AppendCommit(Core& core, const shards::Commit& commit) {
   // Room was waited for before the gate: waiting here would hold up the checkpoint that makes room.
-  TAILRACE_ASSIGN_OR_RETURN(
-      const wal::Appended appended,
-      core.journal->Append(shards::kCommitFrame, shards::EncodeCommit(commit),
-                           wal::Quota::kReserved));
+  TAILRACE_ASSIGN_OR_RETURN(const wal::Appended appended,
+                            core.journal->Append(shards::kCommitFrame, shards::EncodeCommit(commit),
+                                                 wal::Quota::kReserved));
   core.Pause(PausePoint::kAfterAppend);
   const Status entered = ApplyCommit(appended.frame, core.buffer, nullptr);
   TAILRACE_CHECK(entered.ok(), entered.ToString());

@@ -42,6 +42,32 @@ struct NewEntry {
   uint64_t bytes() const { return entry.key.size() + image().size(); }
 };
 
+// Entries for a commit: those of the first `done` keys of a page.
+struct Batch {
+  std::vector<NewEntry> entries;
+  size_t done = 0;
+};
+
+// The entries that these items have now. The caller holds their keys' locks.
+Result<Batch> ReadEntries(Core& core, const Table& table, const Index& index,
+                          const std::vector<std::string>& keys) {
+  const uint64_t bytes_max = core.options.journal_segment_bytes / kCommitsPerSegment;
+  Batch batch;
+  uint64_t bytes = 0;
+  for (; batch.done < keys.size(); ++batch.done) {
+    const std::string& key = keys[batch.done];
+    TAILRACE_ASSIGN_OR_RETURN(FoundItem now, FindItem(core.buffer, *core.index, table.id, key));
+    if (!now.image) continue;
+    auto entry = EntryOf(index, key, *now.image);
+    if (!entry) continue;
+    NewEntry added{*std::move(entry), *std::move(now.image)};
+    if (bytes > 0 && bytes + added.bytes() > bytes_max) break;
+    bytes += added.bytes();
+    batch.entries.push_back(std::move(added));
+  }
+  return batch;
+}
+
 shards::Change EntryOfIndex(TableId index, ByteView key, std::optional<ByteView> image) {
   shards::Change change;
   change.table = index;
@@ -53,9 +79,7 @@ shards::Change EntryOfIndex(TableId index, ByteView key, std::optional<ByteView>
 
 }  // namespace
 
-Item BackfillItem(ByteView through) {
-  return Item{{kThrough, Value::B(std::string(through))}};
-}
+Item BackfillItem(ByteView through) { return Item{{kThrough, Value::B(std::string(through))}}; }
 
 Result<bool> IndexBackfill::Run(uint64_t items_max) {
   items_left_ = items_max;
@@ -127,28 +151,12 @@ Result<bool> IndexBackfill::AddEntries(const Table& table, const Index& index, c
   std::vector<KeyLocks::Key> locks;
   for (const std::string& key : page.keys) locks.push_back({table.id, key});
   const KeyLocks::Held held = core_.key_locks.Lock(locks);
-  std::vector<NewEntry> entries;
-  uint64_t bytes = 0;
-  size_t done = 0;
-  for (; done < page.keys.size(); ++done) {
-    const std::string& key = page.keys[done];
-    TAILRACE_ASSIGN_OR_RETURN(FoundItem now, FindItem(core_.buffer, *core_.index, table.id, key));
-    if (!now.image) continue;
-    auto entry = EntryOf(index, key, *now.image);
-    if (!entry) continue;
-    NewEntry added{*std::move(entry), *std::move(now.image)};
-    if (bytes > 0 &&
-        bytes + added.bytes() > core_.options.journal_segment_bytes / kCommitsPerSegment) {
-      break;
-    }
-    bytes += added.bytes();
-    entries.push_back(std::move(added));
-  }
-  const bool whole = done == page.keys.size();
-  const std::string through = whole ? page.through : page.keys[done - 1];
+  TAILRACE_ASSIGN_OR_RETURN(const Batch batch, ReadEntries(core_, table, index, page.keys));
+  const bool whole = batch.done == page.keys.size();
+  const std::string through = whole ? page.through : page.keys[batch.done - 1];
   const std::string note = EncodeItem(BackfillItem(through));
   shards::Commit commit;
-  for (const NewEntry& added : entries) {
+  for (const NewEntry& added : batch.entries) {
     commit.changes.push_back(EntryOfIndex(index.id, added.entry.key, added.image()));
   }
   const bool last = whole && page.is_last;

@@ -71,9 +71,8 @@ Status CheckKey(const Index& index, const KeyAttribute& key, size_t bytes_max,
                 const std::optional<EncodedAttribute>& attribute) {
   if (!attribute || Fits(key, bytes_max, attribute)) return Status::Ok();
   if (attribute->kind != KindOf(key.type)) {
-    return InvalidArgument(error_text::IndexKeyTypeMismatch(key.name, ScalarTypeName(key.type),
-                                                            ValueTypeName(attribute->type()),
-                                                            index.spec.name));
+    return InvalidArgument(error_text::IndexKeyTypeMismatch(
+        key.name, ScalarTypeName(key.type), ValueTypeName(attribute->type()), index.spec.name));
   }
   if (attribute->value.empty()) {
     return InvalidArgument(error_text::EmptyIndexKey(
@@ -134,8 +133,7 @@ std::optional<IndexEntry> EntryOf(const Index& index, ByteView storage_key, Byte
 Status CheckIndexKeys(const Index& index, ByteView image) {
   const KeySchema& keys = index.spec.keys;
   const KeyAttributes found = FindKeys(keys, image);
-  TAILRACE_RETURN_IF_ERROR(
-      CheckKey(index, keys.partition, kPartitionKeyBytesMax, found.partition));
+  TAILRACE_RETURN_IF_ERROR(CheckKey(index, keys.partition, kPartitionKeyBytesMax, found.partition));
   return keys.sort ? CheckKey(index, *keys.sort, kSortKeyBytesMax, found.sort) : Status::Ok();
 }
 
@@ -153,8 +151,8 @@ Result<std::vector<EntryChange>> ChangesOfEntries(const Table& table, ByteView s
     if (new_image) TAILRACE_RETURN_IF_ERROR(CheckIndexKeys(index, *new_image));
     auto old_entry = old_image ? EntryOf(index, storage_key, *old_image) : std::nullopt;
     auto new_entry = new_image ? EntryOf(index, storage_key, *new_image) : std::nullopt;
-    const bool same_image = old_entry && new_entry &&
-                            ImageOf(old_entry, old_image) == ImageOf(new_entry, new_image);
+    const bool same_image =
+        old_entry && new_entry && ImageOf(old_entry, old_image) == ImageOf(new_entry, new_image);
     EntryChange change = Replace(index, std::move(old_entry), std::move(new_entry), same_image);
     if (change.removed || change.put) changes.push_back(std::move(change));
   }

@@ -39,34 +39,23 @@ void Maintenance::Loop() {
   const std::chrono::milliseconds interval(
       std::min(core_.options.maintenance_interval_ms, kIntervalMsMax));
   auto next_round = Time::now() + interval;
-  bool sweeping = false;
-  bool filling = true;  // An earlier run may have left an index.
   while (true) {
     const auto slice_end = Time::now() + std::chrono::milliseconds(1000 / kSlicesPerSecond);
-    const bool rung =
-        core_.upkeep_bell.Sleep(sweeping || filling ? std::min(next_round, slice_end) : next_round);
+    const bool rung = core_.upkeep_bell.Sleep(
+        to_sweep_ || to_fill_ ? std::min(next_round, slice_end) : next_round);
     if (stopping_) return;
     Status status;
     if (rung) {
       status = shard_control_.SplitBusy();
-      filling = true;  // Perhaps an index was made.
+      to_fill_ = true;  // Perhaps an index was made.
     } else {
       const bool round = Time::now() >= next_round;
       if (round) {
         status = RunRound();
         next_round = Time::now() + interval;
       }
-      if (round || sweeping) {
-        const auto more = Sweep(SliceOf(core_.options.expiry_items_per_second));
-        sweeping = more.ok() && *more;
-        if (status.ok()) status = more.status();
-      }
-      if (round || filling) {
-        const auto more = Fill(SliceOf(core_.options.backfill_items_per_second));
-        const bool no_room = more.status().code() == StatusCode::kBusy;
-        filling = no_room || (more.ok() && *more);
-        if (status.ok() && !no_room) status = more.status();
-      }
+      const Status pieces = RunPieces(round);
+      if (status.ok()) status = pieces;
     }
     // A failure that matters has made the store read-only and was reported; any other is tried
     // again.
@@ -74,6 +63,23 @@ void Maintenance::Loop() {
       core_.Report(Event::Kind::kCheckpointFailed, "upkeep: " + status.ToString());
     }
   }
+}
+
+// A piece of what is under way; in a round it begins again.
+Status Maintenance::RunPieces(bool round) {
+  Status status;
+  if (round || to_sweep_) {
+    const auto more = Sweep(SliceOf(core_.options.expiry_items_per_second));
+    to_sweep_ = more.ok() && *more;
+    status = more.status();
+  }
+  if (round || to_fill_) {
+    const auto more = Fill(SliceOf(core_.options.backfill_items_per_second));
+    const bool no_room = more.status().code() == StatusCode::kBusy;
+    to_fill_ = no_room || (more.ok() && *more);
+    if (status.ok() && !no_room) status = more.status();
+  }
+  return status;
 }
 
 Status Maintenance::AppendClock(const ClockReading& now, frames::ClockReason reason) {

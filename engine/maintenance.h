@@ -35,8 +35,9 @@ class Maintenance {
   void Start();
   void Stop();
 
-  // One round, now, with all expired items and all indexes. Trim points move by a Trim frame; files go only once a
-  // checkpoint has the frame, so that recovery never looks for a file that retention removed.
+  // One round, now, with all expired items and all indexes. Trim points move by a Trim frame; files
+  // go only once a checkpoint has the frame, so that recovery never looks for a file that retention
+  // removed.
   Status Run();
 
   // Counts the pending downtime as age.
@@ -44,6 +45,7 @@ class Maintenance {
 
  private:
   void Loop();
+  Status RunPieces(bool round);
   Status RunRound();
   // Whether there is more to do at once.
   Result<bool> Sweep(uint64_t items_max);
@@ -61,6 +63,9 @@ class Maintenance {
   ExpirySweeper& sweeper_;
   IndexBackfill& backfill_;
   Mutex run_mutex_;
+  // The thread's own: whether to go on at once.
+  bool to_sweep_ = false;
+  bool to_fill_ = true;  // An earlier opening may have left an index.
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

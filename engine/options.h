@@ -16,14 +16,14 @@ using wal::Durability;
 
 // Moments at which a test may hold a thread of the store. Values are not stored anywhere.
 enum class PausePoint {
-  kAfterAppend,    // A commit is in the journal, not yet in the write buffer.
-  kAfterEntry,     // It is in the write buffer; the caller has not been answered.
-  kAfterFreeze,    // Checkpoint: the generation is frozen, nothing is written yet.
-  kBeforeIngest,   // Checkpoint: shard logs are durable, the files to ingest are written.
-  kAfterIngest,    // Checkpoint: RocksDB has the new cut, the frozen generation is still there.
-  kBeforeRecycle,  // Checkpoint: the frozen generation is gone, the journal still has its frames.
-  kBeforeUnlink,   // Retention: the Trim frame is durable, no file is removed yet.
-  kBeforeBackfill,      // Index: a page of items was read; each is read again under its lock.
+  kAfterAppend,     // A commit is in the journal, not yet in the write buffer.
+  kAfterEntry,      // It is in the write buffer; the caller has not been answered.
+  kAfterFreeze,     // Checkpoint: the generation is frozen, nothing is written yet.
+  kBeforeIngest,    // Checkpoint: shard logs are durable, the files to ingest are written.
+  kAfterIngest,     // Checkpoint: RocksDB has the new cut, the frozen generation is still there.
+  kBeforeRecycle,   // Checkpoint: the frozen generation is gone, the journal still has its frames.
+  kBeforeUnlink,    // Retention: the Trim frame is durable, no file is removed yet.
+  kBeforeBackfill,  // Index: a page of items was read; each is read again under its lock.
   kBeforeExpiryDelete,  // Time to live: an item was found expired; its deletion looks again.
 };
 

@@ -321,8 +321,8 @@ class Store {
 
   // Errors: kInvalidArgument (name, keys, indexes), kAlreadyExists.
   virtual Result<TableInfo> CreateTable(const TableSpec& spec) = 0;
-  // Drops the table, its items and its indexes; its stream, if enabled, is disabled and stays readable until its
-  // records expire. kNotFound.
+  // Drops the table, its items and its indexes; its stream, if enabled, is disabled and stays
+  // readable until its records expire. kNotFound.
   virtual Status DropTable(const std::string& table) = 0;
   virtual Result<TableInfo> DescribeTable(const std::string& table) = 0;  // kNotFound.
   virtual Result<std::vector<TableInfo>> ListTables() = 0;                // By name.
@@ -450,8 +450,9 @@ class Store {
   // itself.
   virtual Status Checkpoint() = 0;
   // Writes a clock reading, splits busy shards, rotates old ones, expires records that are too old
-  // and removes their files, deletes all expired items, and fills all indexes that were made. The store does so by itself every
-  // maintenance_interval_ms, expired items and indexes at a bounded pace.
+  // and removes their files, deletes all expired items, and fills all indexes that were made. The
+  // store does so by itself every maintenance_interval_ms, expired items and indexes at a bounded
+  // pace.
   virtual Status RunMaintenance() = 0;
   // Counts the pending downtime as age at once (an operator says that the clock is right).
   virtual Status ConfirmDowntime() = 0;

@@ -331,7 +331,8 @@ Status WritePath::Decide(Transaction& transaction) const {
   if (item_bytes > kTransactionItemBytesMax || image_bytes > kTransactionImageBytesMax) {
     return InvalidArgument("the transaction's items are too large: " + std::to_string(item_bytes) +
                            " bytes of at most " + std::to_string(kTransactionItemBytesMax) + ", " +
-                           std::to_string(image_bytes) + " bytes of images and index entries of at most " +
+                           std::to_string(image_bytes) +
+                           " bytes of images and index entries of at most " +
                            std::to_string(kTransactionImageBytesMax));
   }
   return Status::Ok();
@@ -446,8 +447,8 @@ bool SameIndexes(const Table& a, const Table& b) {
                     [](const Index& one, const Index& other) { return one.id == other.id; });
 }
 
-// Whether each table is still there with the same stream, time to live and indexes. The caller has passed
-// the gate, so that it stays so.
+// Whether each table is still there with the same stream, time to live and indexes. The caller has
+// passed the gate, so that it stays so.
 bool WritePath::TablesStand(const Transaction& transaction) const {
   if (core_.catalogue.version() == transaction.catalogue.version) [[likely]]
     return true;
@@ -455,8 +456,7 @@ bool WritePath::TablesStand(const Transaction& transaction) const {
   return std::all_of(transaction.writes.begin(), transaction.writes.end(), [&](const Write& write) {
     const Table* still = now.catalogue->Find(write.table->id);
     return still != nullptr && still->stream == write.table->stream &&
-           still->time_to_live == write.table->time_to_live &&
-           SameIndexes(*still, *write.table);
+           still->time_to_live == write.table->time_to_live && SameIndexes(*still, *write.table);
   });
 }
 

@@ -84,7 +84,8 @@ Status CheckDelta(const IndexDelta& delta, const Change& change) {
   if (delta.index.value == 0) return Malformed("a delta has no index");
   if (!delta.removed && !delta.put) return Malformed("a delta changes no entry");
   for (const auto& key : {delta.removed, delta.put}) {
-    if (key && key->size() < kKeyBytesMin) return Malformed("an entry's key is shorter than its hash");
+    if (key && key->size() < kKeyBytesMin)
+      return Malformed("an entry's key is shorter than its hash");
   }
   if (delta.image && !delta.put) return Malformed("there is an image of an entry that goes");
   if (delta.put && !delta.image && !change.new_image) return Malformed("an entry has no image");

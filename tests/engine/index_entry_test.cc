@@ -46,8 +46,8 @@ std::optional<std::string> Encoded(const std::optional<Item>& item) {
 std::string KeyOf(const Item& item) { return EncodeKeyOfItem(kTableKeys, item).value(); }
 
 TEST(IndexEntryTest, AnItemIsInAnIndexIfItHasItsKey) {
-  const engine::Table table =
-      MakeTable(kTableKeys, {{"by_user", {{"user", ScalarType::kS}, KeyAttribute{"n", ScalarType::kN}}}});
+  const engine::Table table = MakeTable(
+      kTableKeys, {{"by_user", {{"user", ScalarType::kS}, KeyAttribute{"n", ScalarType::kN}}}});
   const engine::Index& index = table.indexes[0];
   const auto in_index = [&](Item item) {
     item.Set("id", Value::S("a")).Set("at", Value::N(1));
@@ -109,8 +109,8 @@ struct Drawn {
 
 // Few partitions and sort keys, among them such as begin others or hold zero bytes.
 Value DrawKey(Random& random, ScalarType type) {
-  const std::string text = std::string(random.Below(3), 'a') +
-                           std::string(random.Below(3), '\0') + std::string(random.Below(2), '\x01');
+  const std::string text = std::string(random.Below(3), 'a') + std::string(random.Below(3), '\0') +
+                           std::string(random.Below(2), '\x01');
   switch (type) {
     case ScalarType::kN:
       return Value::N(static_cast<int64_t>(random.Below(7)) - 3);
@@ -160,9 +160,9 @@ bool Meets(const Value& sort, const SortCondition& condition) {
 
 SortCondition DrawCondition(Random& random, ScalarType type) {
   using Kind = SortCondition::Kind;
-  constexpr Kind kKinds[] = {Kind::kAny,     Kind::kEqual,          Kind::kLess,
-                             Kind::kLessOrEqual, Kind::kGreater, Kind::kGreaterOrEqual,
-                             Kind::kBetween, Kind::kBeginsWith};
+  constexpr Kind kKinds[] = {Kind::kAny,         Kind::kEqual,     Kind::kLess,
+                             Kind::kLessOrEqual, Kind::kGreater,   Kind::kGreaterOrEqual,
+                             Kind::kBetween,     Kind::kBeginsWith};
   SortCondition condition;
   do {
     condition.kind = kKinds[random.Below(std::size(kKinds))];

@@ -1,5 +1,5 @@
-// Random writes of a table whose indexes come and go, with fillings that are cut short, checkpoints,
-// kills and power cuts on a simulated disk, against a plain model.
+// Random writes of a table whose indexes come and go, with fillings that are cut short,
+// checkpoints, kills and power cuts on a simulated disk, against a plain model.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -19,12 +19,12 @@ constexpr char kDirectory[] = "/store";
 constexpr char kTable[] = "Things";
 const KeySchema kKeys{{"box", ScalarType::kS}, KeyAttribute{"id", ScalarType::kN}};
 
-const std::vector<IndexSpec> kLocal{{.name = "local",
-                                     .keys = {{"box", ScalarType::kS},
-                                              KeyAttribute{"size", ScalarType::kN}},
-                                     .local = true,
-                                     .projection = Projection::kInclude,
-                                     .included = {"text"}}};
+const std::vector<IndexSpec> kLocal{
+    {.name = "local",
+     .keys = {{"box", ScalarType::kS}, KeyAttribute{"size", ScalarType::kN}},
+     .local = true,
+     .projection = Projection::kInclude,
+     .included = {"text"}}};
 const std::vector<IndexSpec> kGlobal{
     {.name = "by_color", .keys = {{"color", ScalarType::kS}}},
     {.name = "by_color_size",
@@ -110,9 +110,9 @@ class IndexModelTest : public ::testing::TestWithParam<Durability> {
       for (const engine::Index& index : table.indexes) {
         const auto check = engine::CheckIndex(**items, table, index);
         ASSERT_OK(check);
-        ASSERT_EQ(check->problems(), 0u) << index.spec.name << ": " << check->missing
-                                         << " missing, " << check->wrong << " wrong, "
-                                         << check->stray << " stray";
+        ASSERT_EQ(check->problems(), 0u)
+            << index.spec.name << ": " << check->missing << " missing, " << check->wrong
+            << " wrong, " << check->stray << " stray";
         entries_checked_ += check->entries;
       }
     }
@@ -259,7 +259,8 @@ class IndexModelTest : public ::testing::TestWithParam<Durability> {
         request.start_after = page->last_key;
       }
     }
-    ASSERT_TRUE(found == expected) << index.name << ": " << found.size() << " of " << expected.size();
+    ASSERT_TRUE(found == expected)
+        << index.name << ": " << found.size() << " of " << expected.size();
   }
 
   // One partition, in the order of sort keys.
@@ -294,7 +295,8 @@ class IndexModelTest : public ::testing::TestWithParam<Durability> {
       if (!page->last_key) break;
       request.start_after = page->last_key;
     }
-    ASSERT_TRUE(found == expected) << index.name << ": " << found.size() << " of " << expected.size();
+    ASSERT_TRUE(found == expected)
+        << index.name << ": " << found.size() << " of " << expected.size();
     if (!index.keys.sort) return;
     if (!request.forward) std::reverse(in_order.begin(), in_order.end());
     for (const Item& item : in_order) {

@@ -6,7 +6,9 @@
 #include <set>
 #include <thread>
 
+#include "engine/cut.pb.h"
 #include "engine/index_check.h"
+#include "engine/replay.h"
 #include "engine/store_files.h"
 #include "tests/engine/store_fixture.h"
 #include "tests/support/random.h"
@@ -16,7 +18,8 @@ namespace tailrace::test {
 namespace {
 
 constexpr char kTable[] = "Scores";
-const IndexSpec kByGame{"by_game", {{"game", ScalarType::kS}, KeyAttribute{"score", ScalarType::kN}}};
+const IndexSpec kByGame{"by_game",
+                        {{"game", ScalarType::kS}, KeyAttribute{"score", ScalarType::kN}}};
 const IndexSpec kByScore{.name = "by_score",
                          .keys = {{"user", ScalarType::kS}, KeyAttribute{"score", ScalarType::kN}},
                          .local = true,
@@ -109,9 +112,10 @@ class IndexTest : public StoreTest {
 
   void PutMany(int64_t count) {
     for (int64_t i = 0; i < count; ++i) {
-      ASSERT_OK(store_->Put(kTable, Score("user" + std::to_string(i % 7), i,
-                                          "game" + std::to_string(i % 5), i * 37 % 101),
-                            {.wait = WaitFor::kNothing}));
+      ASSERT_OK(store_->Put(
+          kTable,
+          Score("user" + std::to_string(i % 7), i, "game" + std::to_string(i % 5), i * 37 % 101),
+          {.wait = WaitFor::kNothing}));
     }
   }
 
@@ -200,8 +204,8 @@ TEST_P(IndexTest, PagesGoOnAmongItemsOfOneKey) {
   std::reverse(backward.begin(), backward.end());
   EXPECT_EQ(backward, whole);
 
-  const auto page = store_->Query(
-      kTable, {.partition = Value::S("chess"), .items_max = 1, .index = "by_game"});
+  const auto page =
+      store_->Query(kTable, {.partition = Value::S("chess"), .items_max = 1, .index = "by_game"});
   ASSERT_OK(page);
   ASSERT_TRUE(page->last_key.has_value());
   std::set<std::string> names;
@@ -262,9 +266,9 @@ TEST_P(IndexTest, WritesThatTheIndexCannotTakeAreRefused) {
                 .status()
                 .code(),
             StatusCode::kInvalidArgument);
-  const auto transaction = store_->Transact(
-      {WriteRequest::Put(kTable, Score("ann", 2, "chess", 1)),
-       WriteRequest::Put(kTable, ScoreKey("ann", 3).Set("game", Value::N(1)))});
+  const auto transaction =
+      store_->Transact({WriteRequest::Put(kTable, Score("ann", 2, "chess", 1)),
+                        WriteRequest::Put(kTable, ScoreKey("ann", 3).Set("game", Value::N(1)))});
   EXPECT_EQ(transaction.status().code(), StatusCode::kInvalidArgument);
   EXPECT_NE(transaction.status().message().find("write 1"), std::string::npos);
   EXPECT_EQ(ReadTable(*store_, kTable).size(), 1u);
@@ -286,6 +290,82 @@ TEST_P(IndexTest, WhatDoesNotExistOrIsNotAllowed) {
             StatusCode::kInvalidArgument);
 }
 
+// What is not the store's own, by name of the table.
+struct Copy final : ReplaySink {
+  void CreateTable(const TableInfo& table) override { tables[table.name]; }
+  void DropTable(const TableInfo& table) override { tables.erase(table.name); }
+  void SetItem(const TableInfo& table, const Item& key, Lsn, std::optional<Item> item) override {
+    const std::string storage_key = EncodeKey(kScoreKeys, key).value();
+    tables[table.name].erase(storage_key);
+    if (item) tables[table.name].emplace(storage_key, *std::move(item));
+  }
+  std::map<std::string, std::map<std::string, Item>> tables;
+};
+
+TEST_P(IndexTest, AReplayOfTheJournalShowsItemsAndNotEntries) {
+  MakeTable({kByScore});
+  PutMany(30);
+  ASSERT_OK(store_->CreateIndex(kTable, kByGame));
+  ASSERT_OK(store_->RunMaintenance());
+  ASSERT_OK(store_->Put(kTable, Score("ann", 1, "chess", 1)));
+  Copy copy;
+  Replay replay(copy);
+  ASSERT_OK(ReplayJournal(wal::FileSystem::Posix(), directory_, replay));
+  EXPECT_TRUE(copy.tables.at(kTable) == ByKey(ReadTable(*store_, kTable)));
+  ASSERT_EQ(replay.tables().size(), 1u);
+  const auto& indexes = replay.tables()[0].indexes;
+  ASSERT_EQ(indexes.size(), 2u);
+  EXPECT_EQ(indexes[0].spec, kByGame);
+  EXPECT_EQ(indexes[0].state, IndexState::kActive);
+  EXPECT_EQ(indexes[1].spec, kByScore);
+}
+
+// ---- The check ----
+
+TEST_P(IndexTest, TheCheckFindsWhatIsMissingWrongOrStray) {
+  MakeTable({kByGame});
+  PutMany(10);
+  Close();
+  auto items =
+      engine::ItemIndex::Open(wal::FileSystem::Posix(), engine::StorePaths(directory_).items, {});
+  ASSERT_OK(items);
+  const std::string bytes = (*items)->ReadCut()->value();
+  engine::Cut cut;
+  ASSERT_TRUE(cut.ParseFromString(bytes));
+  const auto catalogue = engine::Catalogue::FromProto(cut.catalogue());
+  ASSERT_OK(catalogue);
+  const engine::Table& table = *catalogue->Find(kTable);
+  const engine::Index& index = table.indexes[0];
+  const auto check = [&] { return engine::CheckIndex(**items, table, index).value(); };
+  EXPECT_EQ(check().entries, 10u);
+  EXPECT_EQ(check().problems(), 0u);
+
+  std::vector<std::string> keys;
+  std::string image;
+  const auto cursor = (*items)->NewCursor(index.id).value();
+  for (cursor->SeekAtLeast({}); cursor->valid(); cursor->Next()) {
+    keys.emplace_back(cursor->key());
+    image = cursor->image();
+  }
+  const auto spoil = [&](const std::string& key, const std::optional<std::string>& with) {
+    const auto ingest = (*items)->NewIngest().value();
+    ASSERT_OK(with ? ingest->Set(index.id, key, Lsn{1}, *with) : ingest->Delete(index.id, key));
+    ASSERT_OK(ingest->Finish());
+    ASSERT_OK(ingest->Commit(bytes));
+  };
+  spoil(keys[0], std::nullopt);
+  EXPECT_EQ(check().missing, 1u);
+  EXPECT_EQ(check().problems(), 1u);
+  spoil(keys[1], image);  // Another item's.
+  EXPECT_EQ(check().wrong, 1u);
+  EXPECT_EQ(check().stray, 1u);
+  EXPECT_EQ(check().problems(), 3u);
+  spoil(keys[2] + "x", image);
+  EXPECT_EQ(check().stray, 2u);
+  spoil(keys[3] + "x", "no item");
+  EXPECT_EQ(check().stray, 3u);
+}
+
 // ---- Filling ----
 
 TEST_P(IndexTest, ANewIndexOfALiveTableIsFilledAndThenActive) {
@@ -304,10 +384,9 @@ TEST_P(IndexTest, ANewIndexOfALiveTableIsFilledAndThenActive) {
   ASSERT_OK(made);
   EXPECT_EQ(made->spec, kByGame);
   EXPECT_EQ(StateOf("by_game"), IndexState::kBackfilling);
-  EXPECT_EQ(store_->Query(kTable, {.partition = Value::S("game1"), .index = "by_game"})
-                .status()
-                .code(),
-            StatusCode::kFailedPrecondition);
+  EXPECT_EQ(
+      store_->Query(kTable, {.partition = Value::S("game1"), .index = "by_game"}).status().code(),
+      StatusCode::kFailedPrecondition);
   EXPECT_EQ(store_->Scan(kTable, {.index = "by_game"}).status().code(),
             StatusCode::kFailedPrecondition);
   ASSERT_OK(store_->Put(kTable, Score("new", 1, "game1", 1)));
@@ -363,8 +442,8 @@ TEST_P(IndexTest, DroppedIndexesGoWithTheirEntries) {
   EXPECT_TRUE(ScanIndex(*store_, "by_game").empty());
   EXPECT_TRUE(ReadTable(*store_, kTable).empty());
   Close();
-  auto items = engine::ItemIndex::Open(wal::FileSystem::Posix(),
-                                       engine::StorePaths(directory_).items, {});
+  auto items =
+      engine::ItemIndex::Open(wal::FileSystem::Posix(), engine::StorePaths(directory_).items, {});
   ASSERT_OK(items);
   for (const TableId table : (*items)->Tables()) {
     EXPECT_GT(table.value, old_id.value) << "the families of what was dropped are gone";
@@ -460,12 +539,11 @@ TEST_P(IndexTest, WritersRaceTheFilling) {
       const auto at = static_cast<int64_t>(random.Below(400));
       const std::string user = "user" + std::to_string(at % 7);
       Result<WriteResult> result =
-          random.OneIn(3)
-              ? store_->Delete(kTable, ScoreKey(user, at), {.wait = WaitFor::kNothing})
-              : store_->Put(kTable,
-                            Score(user, at, "game" + std::to_string(random.Below(5)),
-                                  static_cast<int64_t>(random.Below(100))),
-                            {.wait = WaitFor::kNothing});
+          random.OneIn(3) ? store_->Delete(kTable, ScoreKey(user, at), {.wait = WaitFor::kNothing})
+                          : store_->Put(kTable,
+                                        Score(user, at, "game" + std::to_string(random.Below(5)),
+                                              static_cast<int64_t>(random.Below(100))),
+                                        {.wait = WaitFor::kNothing});
       ASSERT_OK(result);
     }
   };
