@@ -79,9 +79,6 @@ Result<ExitCode> Scan(Context& context, const PageArguments& arguments) {
     TAILRACE_RETURN_IF_ERROR(FindTable(store, arguments.table).status());
     std::unique_ptr<TableAsOf> then;
     if (!arguments.at.empty()) {
-      if (!arguments.index.empty() || arguments.segments != 1) {
-        return InvalidArgument("--at reads a whole table: not an index, nor a segment");
-      }
       TAILRACE_ASSIGN_OR_RETURN(const Moment moment, ParseMoment(arguments.at));
       TAILRACE_ASSIGN_OR_RETURN(then, TableAsOf::Open(store, arguments.table, moment, {}));
     }

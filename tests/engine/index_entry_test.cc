@@ -397,6 +397,97 @@ TEST(EntryChangeTest, AnyBytesAreSafe) {
   }
 }
 
+// ---- What the journal may say ----
+
+frames::CatalogueChange Create(uint64_t id, uint64_t table, const IndexSpec& index) {
+  frames::CatalogueChange change;
+  *change.mutable_create_index()->mutable_spec() =
+      engine::ToProto(index, TableId{id}, TableId{table}, 5);
+  return change;
+}
+frames::CatalogueChange Drop(uint64_t id) {
+  frames::CatalogueChange change;
+  change.mutable_drop_index()->set_index(id);
+  return change;
+}
+frames::CatalogueChange Activate(uint64_t id) {
+  frames::CatalogueChange change;
+  change.mutable_activate_index()->set_index(id);
+  return change;
+}
+frames::CatalogueChange DropTable(uint64_t id) {
+  frames::CatalogueChange change;
+  change.mutable_drop_table()->set_table(id);
+  return change;
+}
+
+class IndexCatalogueTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    frames::CatalogueChange create;
+    create.mutable_create_table()->set_id(1);
+    create.mutable_create_table()->set_name("Table");
+    *create.mutable_create_table()->mutable_keys() = engine::ToProto(kTableKeys);
+    ASSERT_OK(Apply(create));
+  }
+
+  // On a copy that stays only if all is well, as a refused catalogue is of no more use.
+  Status Apply(const frames::CatalogueChange& change) {
+    frames::Catalogue frame;
+    *frame.add_changes() = change;
+    engine::Catalogue next = catalogue_;
+    const Status applied = next.Apply(frame, Lsn{100}, Lsn{200});
+    if (applied.ok()) catalogue_ = next;
+    return applied;
+  }
+
+  engine::Catalogue catalogue_;
+};
+
+TEST_F(IndexCatalogueTest, IndexesComeAreFilledAndGo) {
+  const IndexSpec index = SomeIndexes()[2];
+  ASSERT_OK(Apply(Create(2, 1, index)));
+  EXPECT_EQ(catalogue_.next_table(), TableId{3});
+  EXPECT_TRUE(catalogue_.Holds(TableId{2}));
+  EXPECT_EQ(catalogue_.Find(TableId{2}), nullptr) << "it is no table";
+  EXPECT_EQ(catalogue_.FindIndex(TableId{2}).second->state, IndexState::kBackfilling);
+  ASSERT_OK(Apply(Activate(2)));
+  const auto again = engine::Catalogue::FromProto(catalogue_.ToProto());
+  ASSERT_OK(again);
+  const auto& [table, found] = again->FindIndex(TableId{2});
+  ASSERT_NE(found, nullptr);
+  EXPECT_EQ(table->name, "Table");
+  EXPECT_EQ(found->spec, index);
+  EXPECT_EQ(found->state, IndexState::kActive);
+  EXPECT_EQ(found->created_ms, 5u);
+  EXPECT_EQ(found->projected, catalogue_.FindIndex(TableId{2}).second->projected);
+  EXPECT_EQ(again->next_table(), TableId{3});
+  ASSERT_OK(Apply(Drop(2)));
+  EXPECT_FALSE(catalogue_.Holds(TableId{2}));
+  EXPECT_EQ(catalogue_.next_table(), TableId{3}) << "a number is never used again";
+}
+
+TEST_F(IndexCatalogueTest, WhatDoesNotFitIsCorruption) {
+  const IndexSpec index = SomeIndexes()[0];
+  const auto code = [&](const frames::CatalogueChange& change) { return Apply(change).code(); };
+  EXPECT_EQ(code(Create(2, 9, index)), StatusCode::kCorruption) << "of no table";
+  EXPECT_EQ(code(Create(1, 1, index)), StatusCode::kCorruption) << "a table's number";
+  EXPECT_EQ(code(Create(0, 1, index)), StatusCode::kCorruption);
+  EXPECT_EQ(code(Drop(2)), StatusCode::kCorruption);
+  EXPECT_EQ(code(Activate(2)), StatusCode::kCorruption);
+  ASSERT_OK(Apply(Create(2, 1, index)));
+  EXPECT_EQ(code(Create(3, 1, index)), StatusCode::kCorruption) << "the name is taken";
+  EXPECT_EQ(code(Create(2, 1, SomeIndexes()[1])), StatusCode::kCorruption);
+  ASSERT_OK(Apply(Activate(2)));
+  EXPECT_EQ(code(Activate(2)), StatusCode::kCorruption);
+  frames::CatalogueChange unknown = Create(4, 1, SomeIndexes()[1]);
+  unknown.mutable_create_index()->mutable_spec()->set_projection(frames::PROJECTION_UNKNOWN);
+  EXPECT_EQ(code(unknown), StatusCode::kUnsupported);
+  ASSERT_OK(Apply(DropTable(1)));
+  EXPECT_FALSE(catalogue_.Holds(TableId{2})) << "a table's indexes go with it";
+  EXPECT_EQ(code(Drop(2)), StatusCode::kCorruption);
+}
+
 // ---- What indexes a table may have ----
 
 TEST(ValidateIndexesTest, NamesWhatIsWrong) {

@@ -8,6 +8,7 @@
 
 #include "engine/cut.pb.h"
 #include "engine/index_check.h"
+#include "engine/limits.h"
 #include "engine/replay.h"
 #include "engine/store_files.h"
 #include "tests/engine/store_fixture.h"
@@ -290,6 +291,52 @@ TEST_P(IndexTest, WhatDoesNotExistOrIsNotAllowed) {
             StatusCode::kInvalidArgument);
 }
 
+TEST_P(IndexTest, ExpiredItemsLeaveTheIndex) {
+  MakeTable({kByGame});
+  ASSERT_OK(store_->UpdateTimeToLive(kTable, "expires"));
+  const auto now_s = static_cast<int64_t>(clock_.WallMs() / 1000);
+  ASSERT_OK(store_->Put(kTable, Score("ann", 1, "chess", 1).Set("expires", Value::N(now_s - 10))));
+  ASSERT_OK(store_->Put(kTable, Score("ann", 2, "chess", 2)));
+  ASSERT_OK(store_->RunMaintenance());
+  EXPECT_EQ(QueryIndex(*store_, "by_game", Value::S("chess")),
+            (std::vector<Item>{Score("ann", 2, "chess", 2)}));
+  EXPECT_EQ(ReadStream(*store_, LatestStream(kTable)).back().actor, Actor::kTimeToLive);
+}
+
+// The largest item fits into any number of indexes that hold it whole; where each has a part of its
+// own, and the encoding is wide, there is a limit.
+TEST_P(IndexTest, EntriesCountToTheLimitOfImages) {
+  options_ = StoreOptions{.durability = GetParam(), .clock = &clock_, .maintenance_interval_ms = 0};
+  const auto indexes = [](Projection projection) {
+    std::vector<IndexSpec> all;
+    for (size_t i = 0; i < kGlobalIndexesMax; ++i) {
+      all.push_back({.name = "index" + std::to_string(i),
+                     .keys = {{"game", ScalarType::kS}},
+                     .projection = projection});
+      if (projection == Projection::kInclude) all.back().included = {"wide"};
+    }
+    return all;
+  };
+  Open();
+  ASSERT_OK(store_->CreateTable(
+      {.name = "Whole", .keys = kScoreKeys, .indexes = indexes(Projection::kAll)}));
+  ASSERT_OK(store_->CreateTable(
+      {.name = "Parts", .keys = kScoreKeys, .indexes = indexes(Projection::kInclude)}));
+  Item item = Score("ann", 1, "chess", 1);
+  item.Set("wide", Value::L(Value::List(400'000, Value::S(""))));
+  ASSERT_OK(store_->Put("Whole", item));
+  EXPECT_EQ(store_->Scan("Whole", {.index = "index7"})->items, (std::vector<Item>{item}));
+  const auto refused = store_->Put("Parts", item);
+  EXPECT_EQ(refused.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(refused.status().message().find("index entries"), std::string::npos)
+      << refused.status().ToString();
+  EXPECT_TRUE(ReadTable(*store_, "Parts").empty());
+  item.Set("wide", Value::L(Value::List(100'000, Value::S(""))));
+  ASSERT_OK(store_->Put("Parts", item));
+  item.Remove("score");
+  EXPECT_EQ(store_->Scan("Parts", {.index = "index19"})->items, (std::vector<Item>{item}));
+}
+
 // What is not the store's own, by name of the table.
 struct Copy final : ReplaySink {
   void CreateTable(const TableInfo& table) override { tables[table.name]; }
@@ -313,7 +360,7 @@ TEST_P(IndexTest, AReplayOfTheJournalShowsItemsAndNotEntries) {
   ASSERT_OK(ReplayJournal(wal::FileSystem::Posix(), directory_, replay));
   EXPECT_TRUE(copy.tables.at(kTable) == ByKey(ReadTable(*store_, kTable)));
   ASSERT_EQ(replay.tables().size(), 1u);
-  const auto& indexes = replay.tables()[0].indexes;
+  const std::vector<IndexInfo> indexes = replay.tables()[0].indexes;
   ASSERT_EQ(indexes.size(), 2u);
   EXPECT_EQ(indexes[0].spec, kByGame);
   EXPECT_EQ(indexes[0].state, IndexState::kActive);
