@@ -24,6 +24,20 @@ Result<KeyAttribute> FromProto(const frames::KeyAttribute& attribute) {
   }
 }
 
+// The attributes that entries of an index hold, sorted; none if they hold all.
+std::vector<std::string> ProjectedNames(const KeySchema& table, const IndexSpec& index) {
+  std::vector<std::string> names;
+  if (index.projection == Projection::kAll) return names;
+  for (const KeySchema* keys : {&table, &index.keys}) {
+    names.push_back(keys->partition.name);
+    if (keys->sort) names.push_back(keys->sort->name);
+  }
+  names.insert(names.end(), index.included.begin(), index.included.end());
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
 }  // namespace
 
 frames::KeySchema ToProto(const KeySchema& keys) {
@@ -41,6 +55,34 @@ Result<KeySchema> FromProto(const frames::KeySchema& keys) {
     out.sort = std::move(sort);
   }
   if (Status valid = ValidateKeySchema(out); !valid.ok()) return Corruption(valid.message());
+  return out;
+}
+
+frames::IndexSpec ToProto(const IndexSpec& spec, TableId id, TableId table, uint64_t created_ms) {
+  frames::IndexSpec out;
+  out.set_id(id.value);
+  out.set_table(table.value);
+  out.set_name(spec.name);
+  *out.mutable_keys() = ToProto(spec.keys);
+  out.set_local(spec.local);
+  out.set_projection(static_cast<frames::Projection>(spec.projection));
+  for (const std::string& name : spec.included) out.add_included(name);
+  out.set_created_ms(created_ms);
+  return out;
+}
+
+Result<IndexSpec> FromProto(const frames::IndexSpec& spec) {
+  IndexSpec out;
+  out.name = spec.name();
+  TAILRACE_ASSIGN_OR_RETURN(out.keys, FromProto(spec.keys()));
+  out.local = spec.local();
+  if (!frames::Projection_IsValid(spec.projection()) ||
+      spec.projection() == frames::PROJECTION_UNKNOWN) {
+    return Unsupported("index '" + spec.name() + "' has the unknown projection " +
+                       std::to_string(spec.projection()));
+  }
+  out.projection = static_cast<Projection>(spec.projection());
+  out.included.assign(spec.included().begin(), spec.included().end());
   return out;
 }
 
@@ -76,6 +118,12 @@ Status Catalogue::ApplyOne(const frames::CatalogueChange& change, Lsn lsn) {
       return Status::Ok();
     case frames::CatalogueChange::kSetTimeToLive:
       return SetTimeToLive(change.set_time_to_live(), lsn);
+    case frames::CatalogueChange::kCreateIndex:
+      return CreateIndex(change.create_index().spec());
+    case frames::CatalogueChange::kDropIndex:
+      return DropIndex(TableId{change.drop_index().index()});
+    case frames::CatalogueChange::kActivateIndex:
+      return ActivateIndex(TableId{change.activate_index().index()});
     case frames::CatalogueChange::CHANGE_NOT_SET:
       break;
   }
@@ -84,7 +132,7 @@ Status Catalogue::ApplyOne(const frames::CatalogueChange& change, Lsn lsn) {
 }
 
 Status Catalogue::CreateTable(const frames::TableSpec& spec) {
-  if (tables_.contains(spec.name()) || names_.contains(TableId{spec.id()})) {
+  if (tables_.contains(spec.name()) || Holds(TableId{spec.id()})) {
     return Corruption("table '" + spec.name() + "' is created twice in the journal");
   }
   TAILRACE_ASSIGN_OR_RETURN(KeySchema keys, engine::FromProto(spec.keys()));
@@ -105,9 +153,68 @@ Status Catalogue::DropTable(TableId id) {
   if (name == names_.end()) {
     return Corruption("table " + std::to_string(id.value) + " is dropped but does not exist");
   }
+  for (const Index& index : tables_.at(name->second).indexes) index_tables_.erase(index.id);
   tables_.erase(name->second);
   names_.erase(name);
   return Status::Ok();
+}
+
+Status Catalogue::CreateIndex(const frames::IndexSpec& spec) {
+  const TableId id{spec.id()};
+  const auto name = names_.find(TableId{spec.table()});
+  if (name == names_.end()) {
+    return Corruption("index '" + spec.name() + "' belongs to no table");
+  }
+  if (id.value == 0 || Holds(id)) {
+    return Corruption("index '" + spec.name() + "' has no number, or one that is taken");
+  }
+  Table& table = tables_.at(name->second);
+  Index index;
+  TAILRACE_ASSIGN_OR_RETURN(index.spec, engine::FromProto(spec));
+  index.id = id;
+  index.created_ms = spec.created_ms();
+  index.projected = ProjectedNames(table.keys, index.spec);
+  std::vector<IndexSpec> all{index.spec};
+  for (const Index& other : table.indexes) all.push_back(other.spec);
+  if (const Status valid = ValidateIndexes(table.keys, all); !valid.ok()) {
+    return Corruption("table '" + table.name + "': " + valid.message());
+  }
+  const auto place = std::find_if(table.indexes.begin(), table.indexes.end(),
+                                  [&](const auto& at) { return at.spec.name > index.spec.name; });
+  table.indexes.insert(place, std::move(index));
+  index_tables_[id] = table.id;
+  next_table_ = std::max(next_table_, spec.id() + 1);
+  return Status::Ok();
+}
+
+Status Catalogue::DropIndex(TableId id) {
+  const Index* const index = FindIndexToChange(id);
+  if (index == nullptr) {
+    return Corruption("index " + std::to_string(id.value) + " is dropped but does not exist");
+  }
+  auto& indexes = tables_.at(names_.at(index_tables_.at(id))).indexes;
+  indexes.erase(indexes.begin() + (index - indexes.data()));
+  index_tables_.erase(id);
+  return Status::Ok();
+}
+
+Status Catalogue::ActivateIndex(TableId id) {
+  Index* const index = FindIndexToChange(id);
+  if (index == nullptr || index->state == IndexState::kActive) {
+    return Corruption("index " + std::to_string(id.value) +
+                      " is activated but is not being filled");
+  }
+  index->state = IndexState::kActive;
+  return Status::Ok();
+}
+
+Index* Catalogue::FindIndexToChange(TableId id) {
+  const auto found = index_tables_.find(id);
+  if (found == index_tables_.end()) return nullptr;
+  for (Index& index : tables_.at(names_.at(found->second)).indexes) {
+    if (index.id == id) return &index;
+  }
+  return nullptr;
 }
 
 Status Catalogue::EnableStream(const frames::StreamSpec& spec) {
@@ -160,6 +267,21 @@ const Table* Catalogue::Find(TableId id) const {
   return found == names_.end() ? nullptr : &tables_.at(found->second);
 }
 
+std::pair<const Table*, const Index*> Catalogue::FindIndex(TableId id) const {
+  const auto found = index_tables_.find(id);
+  if (found == index_tables_.end()) return {nullptr, nullptr};
+  const Table& table = tables_.at(names_.at(found->second));
+  const auto index = std::find_if(table.indexes.begin(), table.indexes.end(),
+                                  [&](const Index& at) { return at.id == id; });
+  return {&table, &*index};
+}
+
+const Index* Table::FindIndex(const std::string& index) const {
+  const auto found = std::find_if(indexes.begin(), indexes.end(),
+                                  [&](const Index& at) { return at.spec.name == index; });
+  return found == indexes.end() ? nullptr : &*found;
+}
+
 CatalogueState Catalogue::ToProto() const {
   CatalogueState state;
   for (const auto& [name, table] : tables_) {
@@ -171,6 +293,11 @@ CatalogueState Catalogue::ToProto() const {
     out.set_stream(table.stream.value);
     out.set_latest_stream(table.latest_stream.value);
     out.set_latest_stream_label(table.latest_stream_label);
+    for (const Index& index : table.indexes) {
+      auto& kept = *out.add_indexes();
+      *kept.mutable_spec() = engine::ToProto(index.spec, index.id, table.id, index.created_ms);
+      kept.set_active(index.state == IndexState::kActive);
+    }
     if (table.time_to_live.enabled()) {
       out.mutable_time_to_live()->set_attribute(table.time_to_live.attribute);
       out.mutable_time_to_live()->set_since(table.time_to_live.since.value);
@@ -194,6 +321,12 @@ Result<Catalogue> Catalogue::FromProto(const CatalogueState& state) {
     table.latest_stream_label = in.latest_stream_label();
     if (in.has_time_to_live()) {
       table.time_to_live = {in.time_to_live().attribute(), Lsn{in.time_to_live().since()}};
+    }
+    for (const auto& kept : in.indexes()) {
+      TAILRACE_RETURN_IF_ERROR(catalogue.CreateIndex(kept.spec()));
+      if (kept.active()) {
+        TAILRACE_RETURN_IF_ERROR(catalogue.ActivateIndex(TableId{kept.spec().id()}));
+      }
     }
   }
   TAILRACE_ASSIGN_OR_RETURN(catalogue.streams_,

@@ -7,8 +7,11 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/cut.pb.h"
+#include "engine/index_spec.h"
 #include "engine/key.h"
 #include "shards/stream_catalogue.h"
 #include "shards/types.h"
@@ -25,6 +28,11 @@ struct TimeToLive {
   friend bool operator==(const TimeToLive&, const TimeToLive&) = default;
 };
 
+struct Index : IndexInfo {
+  // The attributes that entries hold, sorted; none if they hold all.
+  std::vector<std::string> projected;
+};
+
 struct Table {
   TableId id;
   std::string name;
@@ -34,6 +42,9 @@ struct Table {
   StreamId latest_stream;  // The newest, enabled or not; 0: never had one.
   std::string latest_stream_label;
   TimeToLive time_to_live = {};
+  std::vector<Index> indexes = {};  // By name.
+
+  const Index* FindIndex(const std::string& index) const;  // Null when absent.
 };
 
 class Catalogue {
@@ -45,10 +56,14 @@ class Catalogue {
 
   const Table* Find(const std::string& name) const;  // Null when absent.
   const Table* Find(TableId id) const;
+  // Whether items are kept under this number: those of a table, or an index's entries.
+  bool Holds(TableId id) const { return names_.contains(id) || index_tables_.contains(id); }
+  // An index with this number, and its table; nulls when absent.
+  std::pair<const Table*, const Index*> FindIndex(TableId id) const;
   const std::map<std::string, Table>& tables() const { return tables_; }
   const shards::StreamCatalogue& streams() const { return streams_; }
 
-  // Ids for the next ones; Apply moves them on.
+  // Ids for the next ones; Apply moves them on. Indexes take theirs from the tables'.
   TableId next_table() const { return TableId{next_table_}; }
   StreamId next_stream() const { return StreamId{next_stream_}; }
   ShardId next_shard() const { return ShardId{next_shard_}; }
@@ -66,9 +81,14 @@ class Catalogue {
   Status EnableStream(const frames::StreamSpec& spec);
   Status DisableStream(StreamId id);
   Status SetTimeToLive(const frames::SetTimeToLive& change, Lsn lsn);
+  Status CreateIndex(const frames::IndexSpec& spec);
+  Status DropIndex(TableId id);
+  Status ActivateIndex(TableId id);
+  Index* FindIndexToChange(TableId id);
 
   std::map<std::string, Table> tables_;
   std::map<TableId, std::string> names_;
+  std::map<TableId, TableId> index_tables_;  // By the indexes' ids.
   shards::StreamCatalogue streams_;
   uint64_t next_table_ = 1;
   uint64_t next_stream_ = 1;
@@ -79,5 +99,9 @@ class Catalogue {
 // Key schemas on disk.
 frames::KeySchema ToProto(const KeySchema& keys);
 Result<KeySchema> FromProto(const frames::KeySchema& keys);
+
+// Indexes on disk. `id` is the index's, `table` its table's.
+frames::IndexSpec ToProto(const IndexSpec& spec, TableId id, TableId table, uint64_t created_ms);
+Result<IndexSpec> FromProto(const frames::IndexSpec& spec);
 
 }  // namespace tailrace::engine

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <ctime>
 
+#include "engine/error_text.h"
 #include "engine/expiry.h"
 
 namespace tailrace::engine {
@@ -72,6 +73,12 @@ Status ChangeCatalogue(Core& core,
   return core.positions->WaitFannedOut(end);
 }
 
+void CatalogueWriter::AddIndex(const IndexSpec& spec, TableId id, TableId table,
+                               frames::Catalogue& change) const {
+  *change.add_changes()->mutable_create_index()->mutable_spec() =
+      ToProto(spec, id, table, core_.clock->WallMs());
+}
+
 void CatalogueWriter::AddStream(const Catalogue& now, const Table& table, ViewType view,
                                 const StreamOptions& options, frames::Catalogue& change) const {
   const uint64_t wall_ms = core_.clock->WallMs();
@@ -94,6 +101,7 @@ void CatalogueWriter::AddStream(const Catalogue& now, const Table& table, ViewTy
 Status CatalogueWriter::CreateTable(const TableSpec& spec, Who who) {
   TAILRACE_RETURN_IF_ERROR(ValidateTableName(spec.name));
   TAILRACE_RETURN_IF_ERROR(ValidateKeySchema(spec.keys));
+  TAILRACE_RETURN_IF_ERROR(ValidateIndexes(spec.keys, spec.indexes));
   if (spec.stream) TAILRACE_RETURN_IF_ERROR(ValidateViewType(*spec.stream));
   if (who == Who::kCaller) TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(spec.name));
   return ChangeCatalogue(core_, [&](const Catalogue& now, frames::Catalogue& change) -> Status {
@@ -112,6 +120,13 @@ Status CatalogueWriter::CreateTable(const TableSpec& spec, Who who) {
     created.set_name(table.name);
     *created.mutable_keys() = ToProto(table.keys);
     created.set_created_ms(table.created_ms);
+    // The table is empty, so its indexes have all there is.
+    TableId id = table.id;
+    for (const IndexSpec& index : spec.indexes) {
+      ++id.value;
+      AddIndex(index, id, table.id, change);
+      change.add_changes()->mutable_activate_index()->set_index(id.value);
+    }
     if (spec.stream) AddStream(now, table, *spec.stream, {}, change);
     return Status::Ok();
   });
@@ -162,6 +177,41 @@ Status CatalogueWriter::DisableStream(const std::string& name) {
       return FailedPrecondition("Table has no stream to disable: TableName: " + name);
     }
     change.add_changes()->mutable_disable_stream()->set_stream(table->stream.value);
+    return Status::Ok();
+  });
+}
+
+Status CatalogueWriter::CreateIndex(const std::string& name, const IndexSpec& spec) {
+  TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(name));
+  if (spec.local) {
+    return InvalidArgument("local indexes are made with their table: index '" + spec.name + "'");
+  }
+  return ChangeCatalogue(core_, [&](const Catalogue& now, frames::Catalogue& change) -> Status {
+    const Table* table = now.Find(name);
+    if (table == nullptr) return NoTable(name);
+    if (table->FindIndex(spec.name) != nullptr) {
+      return AlreadyExists("table '" + name + "' already has an index '" + spec.name + "'");
+    }
+    std::vector<IndexSpec> all;
+    for (const Index& index : table->indexes) all.push_back(index.spec);
+    all.push_back(spec);
+    TAILRACE_RETURN_IF_ERROR(ValidateIndexes(table->keys, all));
+    AddIndex(spec, now.next_table(), table->id, change);
+    return Status::Ok();
+  });
+}
+
+Status CatalogueWriter::DropIndex(const std::string& name, const std::string& index) {
+  TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(name));
+  return ChangeCatalogue(core_, [&](const Catalogue& now, frames::Catalogue& change) -> Status {
+    const Table* table = now.Find(name);
+    if (table == nullptr) return NoTable(name);
+    const Index* found = table->FindIndex(index);
+    if (found == nullptr) return NotFound(error_text::NoIndex(index));
+    if (found->spec.local) {
+      return InvalidArgument("local indexes go with their table: index '" + index + "'");
+    }
+    change.add_changes()->mutable_drop_index()->set_index(found->id.value);
     return Status::Ok();
   });
 }

@@ -33,11 +33,15 @@ class CatalogueWriter {
   Result<StreamId> EnableStream(const std::string& table, ViewType view,
                                 const StreamOptions& options);
   Status DisableStream(const std::string& table);
+  Status CreateIndex(const std::string& table, const IndexSpec& spec);
+  Status DropIndex(const std::string& table, const std::string& index);
   Status UpdateTimeToLive(const std::string& table, const std::optional<std::string>& attribute);
 
  private:
   void AddStream(const Catalogue& now, const Table& table, ViewType view,
                  const StreamOptions& options, frames::Catalogue& change) const;
+
+  void AddIndex(const IndexSpec& spec, TableId id, TableId table, frames::Catalogue& change) const;
 
   Core& core_;
 };

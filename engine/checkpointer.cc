@@ -159,7 +159,7 @@ Result<bool> Checkpointer::CutReached(Lsn at) {
 
 Status Checkpointer::WriteItems(const Draining& draining, ItemIndex::Ingest& ingest) {
   for (const TableId table : draining.generation->Tables()) {
-    if (draining.catalogue->Find(table) == nullptr) continue;  // Dropped.
+    if (!draining.catalogue->Holds(table)) continue;  // Dropped.
     std::string lower;
     while (true) {
       const auto piece =
@@ -208,8 +208,7 @@ Status Checkpointer::CleanUp(Draining done) {
 // Families of tables that the durable cut knows nothing of any more.
 Status Checkpointer::DropFamilies(const Catalogue& catalogue) {
   for (const TableId table : core_.index->Tables()) {
-    if (catalogue.Find(table) != nullptr) continue;
-    if (core_.catalogue.Get().catalogue->Find(table) != nullptr) continue;
+    if (catalogue.Holds(table) || core_.catalogue.Get().catalogue->Holds(table)) continue;
     TAILRACE_RETURN_IF_ERROR(core_.index->DropTable(table));
   }
   return Status::Ok();

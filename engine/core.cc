@@ -33,6 +33,18 @@ Status Core::Writable() const {
   return ReadOnly("the store takes no more writes since " + failure_.ToString() + "; reopen it");
 }
 
+Result<wal::Frame> AppendCommit(Core& core, const shards::Commit& commit) {
+  // Room was waited for before the gate: waiting here would hold up the checkpoint that makes room.
+  TAILRACE_ASSIGN_OR_RETURN(const wal::Appended appended,
+                            core.journal->Append(shards::kCommitFrame, shards::EncodeCommit(commit),
+                                                 wal::Quota::kReserved));
+  core.Pause(PausePoint::kAfterAppend);
+  const Status entered = ApplyCommit(appended.frame, core.buffer, nullptr);
+  TAILRACE_CHECK(entered.ok(), entered.ToString());
+  core.positions->Enter(appended.previous_end, appended.frame.end);
+  return appended.frame;
+}
+
 Result<wal::Frame> AppendControl(Core& core, wal::FrameType type, ByteView payload) {
   TAILRACE_RETURN_IF_ERROR(core.Writable());
   TAILRACE_ASSIGN_OR_RETURN(const wal::Appended appended,

@@ -17,6 +17,7 @@
 #include "engine/store_files.h"
 #include "engine/write_buffer.h"
 #include "shards/bell.h"
+#include "shards/commit.h"
 #include "shards/fan_out.h"
 #include "shards/shard_set.h"
 #include "wal/journal.h"
@@ -77,7 +78,7 @@ struct Core {
   std::unique_ptr<wal::Journal> journal;
   std::unique_ptr<shards::ShardSet> shards;
   std::unique_ptr<StoreClock> clock;
-  shards::Bell upkeep_bell;  // Rung when a shard is busy; upkeep sleeps at it.
+  shards::Bell upkeep_bell;  // Rung when a shard is busy or an index made; upkeep sleeps at it.
   WriteBuffer buffer;
   KeyLocks key_locks;
   CommitGate gate;
@@ -104,6 +105,11 @@ struct Core {
   mutable Mutex failure_mutex_;
   Status failure_ TAILRACE_GUARDED_BY(failure_mutex_);
 };
+
+// Appends a commit and enters it in the write buffer. The caller holds the locks of the items'
+// keys, has waited for room, and has passed the gate.
+Result<wal::Frame> AppendCommit(Core& core, const shards::Commit& commit)
+    TAILRACE_REQUIRES_SHARED(core.gate);
 
 // Appends a frame that is no commit, folds it, and publishes the catalogue it leaves. The caller
 // holds the gate exclusively.

@@ -50,6 +50,30 @@ std::string KeyTypeMismatch(std::string_view name, std::string_view expected,
               " actual: ", actual);
 }
 
+std::string IndexKeyTypeMismatch(std::string_view name, std::string_view expected,
+                                 std::string_view actual, std::string_view index) {
+  return "One or more parameter values were invalid: Type mismatch for Index Key " +
+         std::string(name) + " Expected: " + std::string(expected) +
+         " Actual: " + std::string(actual) + " IndexName: " + std::string(index);
+}
+
+std::string EmptyIndexKey(std::string_view name, std::string_view type, std::string_view index) {
+  return "One or more parameter values are not valid. A value specified for a secondary index key "
+         "is not supported. The AttributeValue for a key attribute cannot contain an empty " +
+         std::string(type) + " value. IndexName: " + std::string(index) +
+         ", IndexKey: " + std::string(name);
+}
+
+std::string NoIndex(std::string_view index) {
+  return "The table does not have the specified index: " + std::string(index);
+}
+
+std::string WrongSegment(uint32_t segment, uint32_t total_segments) {
+  return "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use "
+         "ExclusiveStartKey with correct Segment. TotalSegments: " +
+         std::to_string(total_segments) + " Segment: " + std::to_string(segment);
+}
+
 std::string BetweenBounds(std::string_view lower, std::string_view upper) {
   return Join(
       "Invalid KeyConditionExpression: The BETWEEN operator requires upper bound to be greater "

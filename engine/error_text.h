@@ -2,6 +2,7 @@
 // can follow the service.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -58,6 +59,14 @@ std::string KeyTypeMismatch(std::string_view name, std::string_view expected,
 
 inline constexpr char kKeysOfOneName[] =
     "Both the Hash Key and the Range Key element in the KeySchema have the same name";
+
+// ---- Keys of indexes. ----
+std::string IndexKeyTypeMismatch(std::string_view name, std::string_view expected,
+                                 std::string_view actual, std::string_view index);
+// `type`: "string" or "binary".
+std::string EmptyIndexKey(std::string_view name, std::string_view type, std::string_view index);
+std::string NoIndex(std::string_view index);
+std::string WrongSegment(uint32_t segment, uint32_t total_segments);
 
 // ---- Key conditions. ----
 inline constexpr char kConditionType[] =

@@ -24,6 +24,15 @@ void ReadClock(uint64_t wall_ms, uint64_t stamp_ms, ClockReading& clock) {
   clock.age_ms = stamp_ms - std::min(stamp_ms, clock.pending_downtime_ms);
 }
 
+// The entries that a change sets in indexes.
+void SetEntries(const shards::Change& change, Lsn lsn, ItemSink& items) {
+  for (const shards::IndexDelta& delta : change.deltas) {
+    if (delta.removed) items.SetItem(delta.index, *delta.removed, lsn, std::nullopt);
+    if (!delta.put) continue;
+    items.SetItem(delta.index, *delta.put, lsn, delta.image ? delta.image : change.new_image);
+  }
+}
+
 }  // namespace
 
 Status ApplyCommit(const wal::Frame& frame, ItemSink& items, ClockReading* clock) {
@@ -33,6 +42,7 @@ Status ApplyCommit(const wal::Frame& frame, ItemSink& items, ClockReading* clock
   }
   for (const shards::Change& change : commit->changes) {
     items.SetItem(change.table, change.key, frame.lsn, change.new_image);
+    SetEntries(change, frame.lsn, items);
   }
   if (const auto& token = commit->token) {
     items.SetItem(token->table, token->key, frame.lsn, token->new_image);

@@ -18,8 +18,8 @@ class ItemSink {
  public:
   virtual ~ItemSink() = default;
 
-  // The item under `key` becomes `image` (absent: deleted) by the change at `lsn`. The views stay
-  // valid as long as the frame does.
+  // The item under `key` (of a table, or an index's entry) becomes `image` (absent: deleted) by the
+  // change at `lsn`. The views stay valid as long as the frame does.
   virtual void SetItem(TableId table, ByteView key, Lsn lsn, std::optional<ByteView> image) = 0;
 };
 

@@ -74,19 +74,37 @@ void AppendEscaped(ByteView bytes, std::string& target) {
   target.append(bytes).append(kTerminator);
 }
 
-// [hash][tag][value]
-void AppendPartition(ScalarType type, const Value& value, std::string& target) {
-  const size_t begin = target.size();
-  target.resize(begin + kHashBytes);
-  AppendTag(type, target);
+// Puts the hash of what follows in front of the partition key, where room was left for it.
+void SetHash(std::string& target) {
+  std::string hash;
+  AppendBig64(hash, Hash64(ByteView(target).substr(kHashBytes)));
+  target.replace(0, kHashBytes, hash);
+}
+
+// A value whose end can be told without knowing what follows.
+void AppendClosed(ScalarType type, const Value& value, std::string& target) {
   if (type == ScalarType::kN) {
     value.number()->AppendOrdered(target);
   } else {
     AppendEscaped(RawBytes(value), target);
   }
-  std::string hash;
-  AppendBig64(hash, Hash64(ByteView(target).substr(begin + kHashBytes)));
-  target.replace(begin, kHashBytes, hash);
+}
+
+// The same from a value's bytes in an encoded item.
+void AppendClosed(ScalarType type, ByteView bytes, std::string& target) {
+  if (type == ScalarType::kN) {
+    target.append(bytes);
+  } else {
+    AppendEscaped(bytes, target);
+  }
+}
+
+// [hash][tag][value], at the beginning of `target`
+void AppendPartition(ScalarType type, const Value& value, std::string& target) {
+  target.resize(kHashBytes);
+  AppendTag(type, target);
+  AppendClosed(type, value, target);
+  SetHash(target);
 }
 
 // [value], without its tag
@@ -226,6 +244,70 @@ std::string After(std::string key) {
 // The first storage key after all those that begin with `prefix`, which has a type tag in it.
 std::string AfterAll(const std::string& prefix) { return PrefixUpperBound(prefix).value(); }
 
+// How a sort key stands in the keys that are searched: it ends an item's key; in an entry's, the
+// item's own key follows.
+enum class Where { kItem, kEntry };
+
+// The first key that has this sort key, of a partition whose keys begin with `all`.
+std::string At(Where where, const std::string& all, ScalarType type, const Value& sort) {
+  std::string at = all;
+  if (where == Where::kItem) {
+    AppendSortValue(type, sort, at);
+  } else {
+    AppendClosed(type, sort, at);
+  }
+  return at;
+}
+
+// The first key with a higher sort key than those that begin `at`.
+std::string Behind(Where where, std::string at) {
+  return where == Where::kItem ? After(std::move(at)) : AfterAll(at);
+}
+
+// All keys whose sort key begins with this text or these bytes.
+KeyRange BeginsWith(Where where, const std::string& all, ScalarType type, const Value& prefix) {
+  std::string at = At(where, all, type, prefix);
+  if (where == Where::kEntry) at.resize(at.size() - kTerminator.size());
+  std::string upper = AfterAll(at);
+  return {std::move(at), std::move(upper)};
+}
+
+Result<KeyRange> RangeOf(Where where, const KeySchema& schema, const Value& partition,
+                         const SortCondition& condition) {
+  using Kind = SortCondition::Kind;
+  if (condition.kind == Kind::kAny) return PartitionRange(schema, partition);
+  TAILRACE_RETURN_IF_ERROR(ValidateCondition(schema, condition));
+  TAILRACE_ASSIGN_OR_RETURN(std::string all, EncodePartition(schema, partition));
+  const ScalarType type = schema.sort->type;
+  AppendTag(type, all);
+  const std::string at = At(where, all, type, *condition.value);
+  switch (condition.kind) {
+    case Kind::kAny:
+      break;
+    case Kind::kEqual:
+      return KeyRange{at, Behind(where, at)};
+    case Kind::kLess:
+      return KeyRange{all, at};
+    case Kind::kLessOrEqual:
+      return KeyRange{all, Behind(where, at)};
+    case Kind::kGreater:
+      return KeyRange{Behind(where, at), AfterAll(all)};
+    case Kind::kGreaterOrEqual:
+      return KeyRange{at, AfterAll(all)};
+    case Kind::kBeginsWith:
+      return BeginsWith(where, all, type, *condition.value);
+    case Kind::kBetween: {
+      const std::string upper = At(where, all, type, *condition.upper);
+      if (upper < at) {
+        return InvalidArgument(error_text::BetweenBounds(OperandText(*condition.value),
+                                                         OperandText(*condition.upper)));
+      }
+      return KeyRange{at, Behind(where, upper)};
+    }
+  }
+  return InvalidArgument(error_text::kConditionNotSupported);
+}
+
 }  // namespace
 
 std::string_view ScalarTypeName(ScalarType type) { return ValueTypeName(TypeOf(type)); }
@@ -331,6 +413,48 @@ Item KeyOfItem(const KeySchema& schema, const Item& item) {
   return key;
 }
 
+std::string EncodeEntryKey(const KeySchema& index, ByteView partition, std::optional<ByteView> sort,
+                           ByteView storage_key) {
+  std::string key;
+  key.reserve(partition.size() + (sort ? sort->size() : 0) + storage_key.size() + 8);
+  key.resize(kHashBytes);
+  AppendTag(index.partition.type, key);
+  AppendClosed(index.partition.type, partition, key);
+  SetHash(key);
+  if (index.sort.has_value()) {
+    AppendTag(index.sort->type, key);
+    AppendClosed(index.sort->type, sort.value(), key);
+  }
+  return key.append(storage_key.substr(kHashBytes));
+}
+
+Result<std::string> EncodeEntryKey(const KeySchema& index, const KeySchema& table,
+                                   const Item& key) {
+  if (KeyOfEntry(index, table, key).size() != key.size()) {
+    return InvalidArgument(error_text::kKeyNotOfSchema);
+  }
+  TAILRACE_ASSIGN_OR_RETURN(const std::string storage_key, EncodeKey(table, KeyOfItem(table, key)));
+  TAILRACE_ASSIGN_OR_RETURN(const Value* const partition,
+                            KeyValueOfKey(index.partition, Role::kPartition, key));
+  std::string entry_key;
+  AppendPartition(index.partition.type, *partition, entry_key);
+  if (index.sort.has_value()) {
+    TAILRACE_ASSIGN_OR_RETURN(const Value* const sort,
+                              KeyValueOfKey(*index.sort, Role::kSort, key));
+    AppendTag(index.sort->type, entry_key);
+    AppendClosed(index.sort->type, *sort, entry_key);
+  }
+  return entry_key.append(ByteView(storage_key).substr(kHashBytes));
+}
+
+Item KeyOfEntry(const KeySchema& index, const KeySchema& table, const Item& item) {
+  Item key = KeyOfItem(table, item);
+  for (const Attribute& attribute : KeyOfItem(index, item)) {
+    key.Set(attribute.name, attribute.value);
+  }
+  return key;
+}
+
 uint64_t PartitionHash(ByteView storage_key) {
   TAILRACE_CHECK(storage_key.size() >= kHashBytes, "a storage key begins with its hash");
   return LoadBig64(storage_key.data());
@@ -352,39 +476,24 @@ Result<KeyRange> PartitionRange(const KeySchema& schema, const Value& partition)
 
 Result<KeyRange> SortRange(const KeySchema& schema, const Value& partition,
                            const SortCondition& condition) {
-  using Kind = SortCondition::Kind;
-  if (condition.kind == Kind::kAny) return PartitionRange(schema, partition);
-  TAILRACE_RETURN_IF_ERROR(ValidateCondition(schema, condition));
-  TAILRACE_ASSIGN_OR_RETURN(std::string all, EncodePartition(schema, partition));
-  AppendTag(schema.sort->type, all);
-  std::string at = all;
-  AppendSortValue(schema.sort->type, *condition.value, at);
-  switch (condition.kind) {
-    case Kind::kAny:
-      break;
-    case Kind::kEqual:
-      return KeyRange{at, After(at)};
-    case Kind::kLess:
-      return KeyRange{all, at};
-    case Kind::kLessOrEqual:
-      return KeyRange{all, After(at)};
-    case Kind::kGreater:
-      return KeyRange{After(at), AfterAll(all)};
-    case Kind::kGreaterOrEqual:
-      return KeyRange{at, AfterAll(all)};
-    case Kind::kBeginsWith:
-      return KeyRange{at, AfterAll(at)};
-    case Kind::kBetween: {
-      std::string upper = all;
-      AppendSortValue(schema.sort->type, *condition.upper, upper);
-      if (upper < at) {
-        return InvalidArgument(error_text::BetweenBounds(OperandText(*condition.value),
-                                                         OperandText(*condition.upper)));
-      }
-      return KeyRange{at, After(upper)};
-    }
-  }
-  return InvalidArgument(error_text::kConditionNotSupported);
+  return RangeOf(Where::kItem, schema, partition, condition);
+}
+
+Result<KeyRange> EntryRange(const KeySchema& index, const Value& partition,
+                            const SortCondition& condition) {
+  return RangeOf(Where::kEntry, index, partition, condition);
+}
+
+KeyRange SegmentRange(uint32_t segment, uint32_t total_segments) {
+  TAILRACE_CHECK(segment < total_segments, "segments are counted from 0");
+  __extension__ using Wide = unsigned __int128;
+  const auto bound = [&](uint32_t at) {
+    std::string bytes;
+    AppendBig64(bytes, static_cast<uint64_t>((Wide{at} << 64) / total_segments));
+    return bytes;
+  };
+  return {segment == 0 ? "" : bound(segment),
+          segment + 1 == total_segments ? "" : bound(segment + 1)};
 }
 
 }  // namespace tailrace

@@ -74,6 +74,25 @@ Item KeyOfItem(const KeySchema& schema, const Item& item);
 // bytes.
 uint64_t PartitionHash(ByteView storage_key);
 
+// ---- Keys of index entries. ----
+//
+// Several items may share an index's key, so an entry's key is [8 bytes: hash of the index's
+// partition key][partition key][sort key with its end marked, if the index has one][the item's
+// storage key without its hash].
+
+// The entry's key of the item with this storage key. The values are of the index's types, in the
+// bytes of an encoded item: text or bytes as they are, a number's ordered bytes. `sort` is there if
+// the index has a sort key.
+std::string EncodeEntryKey(const KeySchema& index, ByteView partition, std::optional<ByteView> sort,
+                           ByteView storage_key);
+
+// The same of `key`, which must hold the key attributes of index and table and nothing else. Errors
+// as EncodeKey.
+Result<std::string> EncodeEntryKey(const KeySchema& index, const KeySchema& table, const Item& key);
+
+// The key attributes of index and table, as far as the item has them.
+Item KeyOfEntry(const KeySchema& index, const KeySchema& table, const Item& item);
+
 // ---- Ranges of storage keys. ----
 
 // The storage keys k with lower <= k < upper, compared as unsigned bytes.
@@ -115,5 +134,13 @@ Result<KeyRange> PartitionRange(const KeySchema& schema, const Value& partition)
 // type, empty or too long, kBeginsWith on a number, kBetween with its bounds the wrong way round.
 Result<KeyRange> SortRange(const KeySchema& schema, const Value& partition,
                            const SortCondition& condition);
+
+// The same of the entries of an index with this key.
+Result<KeyRange> EntryRange(const KeySchema& index, const Value& partition,
+                            const SortCondition& condition);
+
+// The storage keys of those partitions whose hash lies in part `segment` of `total_segments` equal
+// ones, counted from 0. Requires segment < total_segments.
+KeyRange SegmentRange(uint32_t segment, uint32_t total_segments);
 
 }  // namespace tailrace

@@ -25,6 +25,15 @@ inline constexpr size_t kSortKeyBytesMax = 1'024;
 inline constexpr size_t kTableNameBytesMin = 3;
 inline constexpr size_t kTableNameBytesMax = 255;
 
+// Indexes of a table, and the attributes that they include besides keys: of one, and of all.
+inline constexpr size_t kGlobalIndexesMax = 20;
+inline constexpr size_t kLocalIndexesMax = 5;
+inline constexpr size_t kIndexAttributesMax = 20;
+inline constexpr size_t kTableIndexAttributesMax = 100;
+
+// Segments of a parallel Scan.
+inline constexpr size_t kScanSegmentsMax = 1'000'000;
+
 // Items in a transaction, written or read, and in a batch.
 inline constexpr size_t kTransactionItemsMax = 100;
 inline constexpr size_t kBatchGetItemsMax = 100;
@@ -34,8 +43,10 @@ inline constexpr size_t kBatchWriteItemsMax = 25;
 inline constexpr size_t kTransactionItemBytesMax = 4 << 20;
 
 // The images of a transaction's changed items as they are stored, from before and from after,
-// together. Only items that encode to much more than they measure, or old items far larger than the
-// new ones, come to this limit before the other.
+// together, and the keys and images of entries that change in indexes (an entry that is the whole
+// new item has no image of its own). Only items that encode to much more than they measure, old
+// items far larger than the new ones, or large items in many indexes come to this limit before the
+// other.
 inline constexpr size_t kTransactionImageBytesMax = 14 << 20;
 
 inline constexpr size_t kIdempotencyTokenBytesMax = 36;
@@ -51,6 +62,10 @@ inline constexpr size_t kEncodedItemBytesMax = 4 * kItemBytesMax + 1'024;
 // consists of zero bytes (each takes two) with its terminator, a type tag, a sort key.
 inline constexpr size_t kStorageKeyBytesMax =
     8 + 1 + 2 * kPartitionKeyBytesMax + 2 + 1 + kSortKeyBytesMax;
+
+// Of an entry's change in a commit, besides its keys and image: at most so much for its number,
+// tags and lengths. Counts to the images.
+inline constexpr size_t kIndexDeltaBytesMax = 32;
 
 // No commit has a larger payload: of each change the storage key, the images, and at most 64 bytes
 // for its numbers, tags and lengths; the item that remembers the transaction's token; the times.

@@ -11,8 +11,15 @@ namespace {
 // A hundred years: longer, and the arithmetic of clocks runs over.
 constexpr uint64_t kIntervalMsMax = 100ull * 366 * 24 * 3600'000;
 
-// What options.expiry_items_per_second allows is done in so many pieces.
+// What the options allow a second is done in so many pieces.
 constexpr uint64_t kSlicesPerSecond = 10;
+
+// Of a filling at full speed: between two pieces other upkeep may have its turn.
+constexpr uint64_t kFillItems = 10'000;
+
+uint64_t SliceOf(uint64_t items_per_second) {
+  return std::max<uint64_t>(1, items_per_second / kSlicesPerSecond);
+}
 
 }  // namespace
 
@@ -31,26 +38,24 @@ void Maintenance::Loop() {
   using Time = std::chrono::steady_clock;
   const std::chrono::milliseconds interval(
       std::min(core_.options.maintenance_interval_ms, kIntervalMsMax));
-  const uint64_t slice_items =
-      std::max<uint64_t>(1, core_.options.expiry_items_per_second / kSlicesPerSecond);
   auto next_round = Time::now() + interval;
-  bool sweeping = false;
   while (true) {
     const auto slice_end = Time::now() + std::chrono::milliseconds(1000 / kSlicesPerSecond);
-    const bool rung =
-        core_.upkeep_bell.Sleep(sweeping ? std::min(next_round, slice_end) : next_round);
+    const bool rung = core_.upkeep_bell.Sleep(
+        to_sweep_ || to_fill_ ? std::min(next_round, slice_end) : next_round);
     if (stopping_) return;
     Status status;
     if (rung) {
       status = shard_control_.SplitBusy();
+      to_fill_ = true;  // Perhaps an index was made.
     } else {
-      if (Time::now() >= next_round) {
+      const bool round = Time::now() >= next_round;
+      if (round) {
         status = RunRound();
         next_round = Time::now() + interval;
       }
-      const auto more = Sweep(slice_items);
-      sweeping = more.ok() && *more;
-      if (status.ok()) status = more.status();
+      const Status pieces = RunPieces(round);
+      if (status.ok()) status = pieces;
     }
     // A failure that matters has made the store read-only and was reported; any other is tried
     // again.
@@ -58,6 +63,23 @@ void Maintenance::Loop() {
       core_.Report(Event::Kind::kCheckpointFailed, "upkeep: " + status.ToString());
     }
   }
+}
+
+// A piece of what is under way; in a round it begins again.
+Status Maintenance::RunPieces(bool round) {
+  Status status;
+  if (round || to_sweep_) {
+    const auto more = Sweep(SliceOf(core_.options.expiry_items_per_second));
+    to_sweep_ = more.ok() && *more;
+    status = more.status();
+  }
+  if (round || to_fill_) {
+    const auto more = Fill(SliceOf(core_.options.backfill_items_per_second));
+    const bool no_room = more.status().code() == StatusCode::kBusy;
+    to_fill_ = no_room || (more.ok() && *more);
+    if (status.ok() && !no_room) status = more.status();
+  }
+  return status;
 }
 
 Status Maintenance::AppendClock(const ClockReading& now, frames::ClockReason reason) {
@@ -87,7 +109,25 @@ Status Maintenance::ConfirmDowntime() {
 
 Status Maintenance::Run() {
   TAILRACE_RETURN_IF_ERROR(RunRound());
-  return Sweep(UINT64_MAX).status();
+  TAILRACE_RETURN_IF_ERROR(Sweep(UINT64_MAX).status());
+  return FillAll();
+}
+
+Result<bool> Maintenance::Fill(uint64_t items_max) {
+  MutexLock lock(run_mutex_);
+  return backfill_.Run(items_max);
+}
+
+Status Maintenance::FillAll() {
+  while (true) {
+    const auto more = Fill(kFillItems);
+    if (more.status().code() == StatusCode::kBusy) {
+      TAILRACE_RETURN_IF_ERROR(checkpointer_.WaitForRoom());
+      continue;
+    }
+    TAILRACE_RETURN_IF_ERROR(more.status());
+    if (!*more) return Status::Ok();
+  }
 }
 
 Result<bool> Maintenance::Sweep(uint64_t items_max) {

@@ -16,13 +16,14 @@ using wal::Durability;
 
 // Moments at which a test may hold a thread of the store. Values are not stored anywhere.
 enum class PausePoint {
-  kAfterAppend,    // A commit is in the journal, not yet in the write buffer.
-  kAfterEntry,     // It is in the write buffer; the caller has not been answered.
-  kAfterFreeze,    // Checkpoint: the generation is frozen, nothing is written yet.
-  kBeforeIngest,   // Checkpoint: shard logs are durable, the files to ingest are written.
-  kAfterIngest,    // Checkpoint: RocksDB has the new cut, the frozen generation is still there.
-  kBeforeRecycle,  // Checkpoint: the frozen generation is gone, the journal still has its frames.
-  kBeforeUnlink,   // Retention: the Trim frame is durable, no file is removed yet.
+  kAfterAppend,     // A commit is in the journal, not yet in the write buffer.
+  kAfterEntry,      // It is in the write buffer; the caller has not been answered.
+  kAfterFreeze,     // Checkpoint: the generation is frozen, nothing is written yet.
+  kBeforeIngest,    // Checkpoint: shard logs are durable, the files to ingest are written.
+  kAfterIngest,     // Checkpoint: RocksDB has the new cut, the frozen generation is still there.
+  kBeforeRecycle,   // Checkpoint: the frozen generation is gone, the journal still has its frames.
+  kBeforeUnlink,    // Retention: the Trim frame is durable, no file is removed yet.
+  kBeforeBackfill,  // Index: a page of items was read; each is read again under its lock.
   kBeforeExpiryDelete,  // Time to live: an item was found expired; its deletion looks again.
 };
 
@@ -35,6 +36,7 @@ struct Event {
     kDowntimeConfirmed,  // Now it is.
     kClockWentBack,      // The wall clock is behind the last reading; ages are not affected.
     kTrimmed,            // Records expired.
+    kIndexActive,        // An index was filled and can be read; the text says which.
     kShardsChanged,      // Shards were split, rotated or merged; the text says which.
     kCheckpoint,         // A checkpoint was made.
     kCheckpointFailed,   // One failed and will be tried again.
@@ -114,6 +116,9 @@ struct StoreOptions {
   // when more than that has expired. Neither may be 0.
   uint64_t expiry_items_per_second = 10'000;
   uint64_t expiry_queue_bytes_max = 16ull << 20;
+
+  // How many items a second upkeep reads to fill new indexes with what was there before. Not 0.
+  uint64_t backfill_items_per_second = 20'000;
 
   // How often the store looks whether records expired and shards are old, writes a clock reading
   // into the journal, and (in kBuffered) makes the journal durable: what a power loss may take back

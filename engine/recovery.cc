@@ -45,6 +45,9 @@ Status ValidateOptions(const StoreOptions& options) {
         "expiry_items_per_second and expiry_queue_bytes_max must not be 0; a table's time to live "
         "is off until it is enabled");
   }
+  if (options.backfill_items_per_second == 0) {
+    return InvalidArgument("backfill_items_per_second must not be 0");
+  }
   if (options.retention_ms == 0) return InvalidArgument("retention_ms must not be 0");
   return Status::Ok();
 }

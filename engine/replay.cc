@@ -31,6 +31,7 @@ class Decoder final : public engine::ItemSink {
  private:
   Status Set(TableId id, ByteView key, Lsn lsn, std::optional<ByteView> image) {
     const engine::Table* const table = catalogue_.Find(id);
+    if (table == nullptr && catalogue_.Holds(id)) return Status::Ok();  // An index's entry.
     if (table == nullptr) {
       return Corruption("the commit at " + std::to_string(lsn.value) + " is about the table " +
                         std::to_string(id.value) + ", which does not exist there");

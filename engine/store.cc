@@ -10,9 +10,9 @@
 #include "engine/expiry_sweeper.h"
 #include "engine/fork_guard.h"
 #include "engine/get_path.h"
-#include "engine/item_codec.h"
+#include "engine/index_backfill.h"
 #include "engine/maintenance.h"
-#include "engine/read_path.h"
+#include "engine/page_path.h"
 #include "engine/recovery.h"
 #include "engine/shard_control.h"
 #include "engine/stream_view.h"
@@ -37,7 +37,8 @@ class StoreImpl final : public Store, public engine::SystemTables {
         shard_control_(*core_),
         tokens_(*core_, writes_),
         sweeper_(*core_, writes_),
-        maintenance_(*core_, checkpointer_, shard_control_, tokens_, sweeper_) {}
+        backfill_(*core_, checkpointer_),
+        maintenance_(*core_, checkpointer_, shard_control_, tokens_, sweeper_, backfill_) {}
   ~StoreImpl() override {
     // Whoever cares about the outcome has called Close.
     (void)Close().ok();
@@ -62,6 +63,11 @@ class StoreImpl final : public Store, public engine::SystemTables {
   Status DropTable(const std::string& table) override;
   Result<TableInfo> DescribeTable(const std::string& table) override;
   Result<std::vector<TableInfo>> ListTables() override;
+  Result<IndexInfo> CreateIndex(const std::string& table, const IndexSpec& spec) override;
+  Status DropIndex(const std::string& table, const std::string& index) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return catalogue_writer_.DropIndex(table, index);
+  }
   Status UpdateTimeToLive(const std::string& table,
                           const std::optional<std::string>& attribute) override {
     TAILRACE_RETURN_IF_ERROR(Open());
@@ -108,8 +114,14 @@ class StoreImpl final : public Store, public engine::SystemTables {
   }
   Result<std::vector<std::optional<Item>>> TransactGet(const std::vector<ItemKey>& keys) override;
   Result<std::vector<std::optional<Item>>> BatchGet(const std::vector<ItemKey>& keys) override;
-  Result<ItemPage> Query(const std::string& table, const QueryRequest& request) override;
-  Result<ItemPage> Scan(const std::string& table, const ScanRequest& request) override;
+  Result<ItemPage> Query(const std::string& table, const QueryRequest& request) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return engine::QueryItems(*core_, table, request);
+  }
+  Result<ItemPage> Scan(const std::string& table, const ScanRequest& request) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return engine::ScanItems(*core_, table, request);
+  }
 
   Result<StreamInfo> EnableStream(const std::string& table, ViewType view,
                                   const StreamOptions& options) override;
@@ -163,13 +175,6 @@ class StoreImpl final : public Store, public engine::SystemTables {
   Result<std::shared_ptr<const engine::Catalogue>> SafeCatalogue();
   // The same once its streams can be read.
   Result<std::shared_ptr<const engine::Catalogue>> ReadableCatalogue();
-  struct Range {
-    KeyRange keys;
-    engine::Direction direction;
-    uint32_t items_max;
-    uint64_t bytes_max;
-  };
-  Result<ItemPage> ReadPage(const engine::Table& table, const Range& range);
   Result<ShardInfo> DescribeShard(StreamId stream, ShardId shard);
 
   std::unique_ptr<Core> core_;
@@ -179,6 +184,7 @@ class StoreImpl final : public Store, public engine::SystemTables {
   engine::ShardControl shard_control_;
   engine::TokenUpkeep tokens_;
   engine::ExpirySweeper sweeper_;
+  engine::IndexBackfill backfill_;
   engine::Maintenance maintenance_;
   const engine::ForkGuard fork_guard_;
   std::atomic<bool> closed_{false};
@@ -250,6 +256,17 @@ Status StoreImpl::DropTable(const std::string& table) {
   return catalogue_writer_.DropTable(table);
 }
 
+Result<IndexInfo> StoreImpl::CreateIndex(const std::string& table, const IndexSpec& spec) {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  TAILRACE_RETURN_IF_ERROR(catalogue_writer_.CreateIndex(table, spec));
+  core_->upkeep_bell.Ring();
+  TAILRACE_ASSIGN_OR_RETURN(const TableInfo info, DescribeTable(table));
+  for (const IndexInfo& index : info.indexes) {
+    if (index.spec.name == spec.name) return index;
+  }
+  return NotFound("index '" + spec.name + "' was made and has been dropped since");
+}
+
 Result<TableInfo> StoreImpl::DescribeTable(const std::string& table) {
   TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
   const engine::Table* found = catalogue->Find(table);
@@ -293,75 +310,6 @@ Result<std::vector<std::optional<Item>>> StoreImpl::BatchGet(const std::vector<I
   TAILRACE_RETURN_IF_ERROR(Open());
   TAILRACE_RETURN_IF_ERROR(CheckKeyCount(keys, kBatchGetItemsMax));
   return engine::GetItems(*core_, keys, engine::Together::kNo);
-}
-
-Result<ItemPage> StoreImpl::ReadPage(const engine::Table& table, const Range& range) {
-  ItemPage page;
-  if (range.items_max == 0) return InvalidArgument("items_max must be at least 1");
-  if (!range.keys.upper.empty() && range.keys.empty()) return page;
-  std::vector<std::string> images;
-  Lsn rests_on;
-  bool more = false;
-  {
-    TAILRACE_ASSIGN_OR_RETURN(
-        auto cursor,
-        engine::MergedCursor::Open(core_->buffer, *core_->index, table.id, range.keys.lower,
-                                   range.keys.upper, range.direction));
-    uint64_t bytes = 0;
-    while (cursor->Next()) {
-      if (images.size() == range.items_max || (bytes >= range.bytes_max && !images.empty())) {
-        more = true;
-        break;
-      }
-      bytes += cursor->image().size();
-      images.emplace_back(cursor->image());
-    }
-    TAILRACE_RETURN_IF_ERROR(cursor->status());
-    rests_on = cursor->rests_on();
-  }
-  TAILRACE_RETURN_IF_ERROR(core_->positions->WaitSafe(rests_on + 1));
-  for (const std::string& image : images) {
-    TAILRACE_ASSIGN_OR_RETURN(Item item, DecodeItem(image));
-    page.items.push_back(std::move(item));
-  }
-  if (more) page.last_key = KeyOfItem(table.keys, page.items.back());
-  return page;
-}
-
-Result<ItemPage> StoreImpl::Query(const std::string& table, const QueryRequest& request) {
-  TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
-  const engine::Table* found = catalogue->Find(table);
-  if (found == nullptr) return NotFound("there is no table '" + table + "'");
-  Range range{
-      .keys = {},
-      .direction = request.forward ? engine::Direction::kForward : engine::Direction::kBackward,
-      .items_max = request.items_max,
-      .bytes_max = request.bytes_max};
-  TAILRACE_ASSIGN_OR_RETURN(range.keys, SortRange(found->keys, request.partition, request.sort));
-  if (request.start_after) {
-    TAILRACE_ASSIGN_OR_RETURN(std::string key, EncodeKey(found->keys, *request.start_after));
-    if (request.forward) {
-      range.keys.lower = std::max(range.keys.lower, key + '\0');
-    } else {
-      range.keys.upper = std::min(range.keys.upper, key);
-    }
-  }
-  return ReadPage(*found, range);
-}
-
-Result<ItemPage> StoreImpl::Scan(const std::string& table, const ScanRequest& request) {
-  TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
-  const engine::Table* found = catalogue->Find(table);
-  if (found == nullptr) return NotFound("there is no table '" + table + "'");
-  Range range{.keys = {},
-              .direction = engine::Direction::kForward,
-              .items_max = request.items_max,
-              .bytes_max = request.bytes_max};
-  if (request.start_after) {
-    TAILRACE_ASSIGN_OR_RETURN(range.keys.lower, EncodeKey(found->keys, *request.start_after));
-    range.keys.lower += '\0';
-  }
-  return ReadPage(*found, range);
 }
 
 // ---- Streams ----

@@ -25,6 +25,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/index_spec.h"
 #include "engine/key.h"
 #include "engine/limits.h"
 #include "engine/options.h"
@@ -46,6 +47,7 @@ struct TableSpec {
   std::string name;  // 3 to 255 of [A-Za-z0-9_.-].
   KeySchema keys;
   std::optional<ViewType> stream = std::nullopt;  // Enable a stream from the start.
+  std::vector<IndexSpec> indexes = {};            // Local ones can only be made here.
 };
 
 struct TableInfo {
@@ -57,6 +59,7 @@ struct TableInfo {
   std::optional<StreamId> latest_stream;  // The newest stream of this table, enabled or not.
   std::string latest_stream_label;
   std::optional<std::string> time_to_live_attribute;  // Set while expired items are deleted.
+  std::vector<IndexInfo> indexes;                     // By name.
 };
 
 // ---------------------------------------------------------------------------------------- writes
@@ -170,18 +173,26 @@ struct QueryRequest {
   bool forward = true;      // False: from the highest sort key down.
   uint32_t items_max = 1000;
   uint64_t bytes_max = 1 << 20;                    // Of item sizes; at least one item is returned.
-  std::optional<Item> start_after = std::nullopt;  // Key of the last page's last item.
+  std::optional<Item> start_after = std::nullopt;  // The last page's last_key.
+  std::string index = {};                          // Of the table, by name. Empty: the table.
 };
 
 struct ScanRequest {
   uint32_t items_max = 1000;
   uint64_t bytes_max = 1 << 20;
   std::optional<Item> start_after = std::nullopt;
+  std::string index = {};  // Of the table, by name. Empty: the table.
+  // Part `segment` of `total_segments` equal ones of the partition keys' hashes, so that several
+  // threads may share a scan. The same numbers on every page.
+  uint32_t segment = 0;
+  uint32_t total_segments = 1;
 };
 
 struct ItemPage {
   std::vector<Item> items;
-  std::optional<Item> last_key;  // Set when there may be more: the next request's start_after.
+  // Set when there may be more: the next request's start_after. It has the table's key attributes,
+  // and in an index the index's besides, since items may share those.
+  std::optional<Item> last_key;
 };
 
 // ---------------------------------------------------------------------------------------- streams
@@ -308,13 +319,20 @@ class Store {
 
   // ---- Tables ----
 
-  // Errors: kInvalidArgument (name, keys), kAlreadyExists.
+  // Errors: kInvalidArgument (name, keys, indexes), kAlreadyExists.
   virtual Result<TableInfo> CreateTable(const TableSpec& spec) = 0;
-  // Drops the table and its items; its stream, if enabled, is disabled and stays readable until its
-  // records expire. kNotFound.
+  // Drops the table, its items and its indexes; its stream, if enabled, is disabled and stays
+  // readable until its records expire. kNotFound.
   virtual Status DropTable(const std::string& table) = 0;
   virtual Result<TableInfo> DescribeTable(const std::string& table) = 0;  // kNotFound.
   virtual Result<std::vector<TableInfo>> ListTables() = 0;                // By name.
+  // Makes a global index of a table in use. From now on writes keep it up; what was there before,
+  // upkeep adds at options.backfill_items_per_second. Until that is done (TableInfo tells;
+  // Event::Kind::kIndexActive) the index cannot be read. kNotFound (table), kAlreadyExists,
+  // kInvalidArgument (see ValidateIndexes; a local index).
+  virtual Result<IndexInfo> CreateIndex(const std::string& table, const IndexSpec& spec) = 0;
+  // Drops a global index. kNotFound (table or index), kInvalidArgument (a local one).
+  virtual Status DropIndex(const std::string& table, const std::string& index) = 0;
   // From now on items expire, those that are there too: when the number in `attribute`, seconds
   // since 1970, lies in the past by the wall clock, upkeep deletes the item. Reads show it until
   // then. The deletion is a change by Actor::kTimeToLive. An item without such a Number, or one of
@@ -326,7 +344,8 @@ class Store {
   // ---- Items ----
 
   // Puts `item` in place of any item with its key. kNotFound (table), kInvalidArgument (key or item
-  // breaks a limit; the message names it).
+  // breaks a limit, or an attribute is the key of an index and has another type, is empty or too
+  // long; the message names it). Update and Transact refuse the same.
   virtual Result<WriteResult> Put(const std::string& table, const Item& item,
                                   const WriteOptions& options = {}) = 0;
   // Deletes the item with this key (`key` holds exactly the key attributes).
@@ -374,9 +393,13 @@ class Store {
   // waiting. Otherwise like TransactGet.
   virtual Result<std::vector<std::optional<Item>>> BatchGet(const std::vector<ItemKey>& keys) = 0;
   // Items of one partition in the order of their sort keys. Each item is as some moment during the
-  // call had it; a page is not a snapshot.
+  // call had it; a page is not a snapshot. Of an index: items with that key of the index, as far as
+  // they are projected, those of the same sort key in an order of their own. What is read follows
+  // each commit whole, but items that change their key meanwhile may be seen twice or not at all.
+  // kNotFound (table or index), kFailedPrecondition (the index is being filled), kInvalidArgument
+  // (the request).
   virtual Result<ItemPage> Query(const std::string& table, const QueryRequest& request) = 0;
-  // All items, in the order of their partition-key hashes.
+  // All items, of a table or an index, in the order of their partition-key hashes. Errors as Query.
   virtual Result<ItemPage> Scan(const std::string& table, const ScanRequest& request) = 0;
 
   // ---- Streams ----
@@ -427,8 +450,9 @@ class Store {
   // itself.
   virtual Status Checkpoint() = 0;
   // Writes a clock reading, splits busy shards, rotates old ones, expires records that are too old
-  // and removes their files, and deletes all expired items. The store does so by itself every
-  // maintenance_interval_ms, expired items at a bounded pace.
+  // and removes their files, deletes all expired items, and fills all indexes that were made. The
+  // store does so by itself every maintenance_interval_ms, expired items and indexes at a bounded
+  // pace.
   virtual Status RunMaintenance() = 0;
   // Counts the pending downtime as age at once (an operator says that the clock is right).
   virtual Status ConfirmDowntime() = 0;

@@ -33,6 +33,7 @@ TableInfo ViewTable(const Catalogue& catalogue, const Table& table) {
   if (const auto* stream = catalogue.streams().Find(table.stream)) info.stream_view = stream->view;
   if (table.latest_stream != StreamId{}) info.latest_stream = table.latest_stream;
   info.latest_stream_label = table.latest_stream_label;
+  info.indexes.assign(table.indexes.begin(), table.indexes.end());
   if (table.time_to_live.enabled()) info.time_to_live_attribute = table.time_to_live.attribute;
   return info;
 }

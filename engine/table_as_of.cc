@@ -217,6 +217,9 @@ Result<std::optional<Item>> TableAsOf::Get(const Item& key) {
 }
 
 Result<ItemPage> TableAsOf::Scan(const ScanRequest& request) {
+  if (!request.index.empty() || request.total_segments != 1) {
+    return InvalidArgument("only a whole table can be read as of a moment, no index or segment");
+  }
   std::string lower;
   if (request.start_after) {
     TAILRACE_ASSIGN_OR_RETURN(lower, EncodeKey(table_.keys, *request.start_after));

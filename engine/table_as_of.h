@@ -61,7 +61,8 @@ class TableAsOf {
   Result<std::optional<Item>> Get(const Item& key);
 
   // All items as they were, in the order of Store::Scan. A page may be empty and yet have a
-  // last_key. kInvalidArgument (start_after), kNoSpace (undo_bytes_max).
+  // last_key. kInvalidArgument (start_after; an index or a segment, which have no past), kNoSpace
+  // (undo_bytes_max).
   Result<ItemPage> Scan(const ScanRequest& request);
 
  private:

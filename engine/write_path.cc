@@ -326,11 +326,13 @@ Status WritePath::Decide(Transaction& transaction) const {
     for (const auto& image : {&writes[i].old.image, &writes[i].new_image}) {
       image_bytes += *image ? (*image)->size() : 0;
     }
+    for (const EntryChange& entry : writes[i].entries) image_bytes += entry.Bytes();
   }
   if (item_bytes > kTransactionItemBytesMax || image_bytes > kTransactionImageBytesMax) {
     return InvalidArgument("the transaction's items are too large: " + std::to_string(item_bytes) +
                            " bytes of at most " + std::to_string(kTransactionItemBytesMax) + ", " +
-                           std::to_string(image_bytes) + " bytes of images of at most " +
+                           std::to_string(image_bytes) +
+                           " bytes of images and index entries of at most " +
                            std::to_string(kTransactionImageBytesMax));
   }
   return Status::Ok();
@@ -364,7 +366,12 @@ Status WritePath::CheckCondition(Write& write) const {
 Status WritePath::MakeNew(Write& write) const {
   if (write.kind == Kind::kCheck) return Status::Ok();
   if (write.updater != nullptr) TAILRACE_RETURN_IF_ERROR(CallUpdater(write));
-  if (write.new_image != write.old.image) write.outcome = WriteOutcome::kApplied;
+  write.entries.clear();
+  if (write.new_image == write.old.image) return Status::Ok();
+  write.outcome = WriteOutcome::kApplied;
+  if (write.table->indexes.empty()) return Status::Ok();
+  TAILRACE_ASSIGN_OR_RETURN(
+      write.entries, ChangesOfEntries(*write.table, write.key, write.old.image, write.new_image));
   return Status::Ok();
 }
 
@@ -413,21 +420,13 @@ Result<bool> WritePath::Append(Transaction& transaction) {
     token->write.new_image = Remember(transaction, now);
     commit.token = ChangeOf(token->write);
   }
-  // Room was waited for before the gate: waiting here would hold up the checkpoint that makes room.
-  TAILRACE_ASSIGN_OR_RETURN(
-      const wal::Appended appended,
-      core_.journal->Append(shards::kCommitFrame, shards::EncodeCommit(commit),
-                            wal::Quota::kReserved));
-  core_.Pause(PausePoint::kAfterAppend);
-  const Status entered = ApplyCommit(appended.frame, core_.buffer, nullptr);
-  TAILRACE_CHECK(entered.ok(), entered.ToString());
-  core_.positions->Enter(appended.previous_end, appended.frame.end);
+  TAILRACE_ASSIGN_OR_RETURN(const wal::Frame frame, AppendCommit(core_, commit));
   NoteExpiries(transaction);
-  transaction.appended = appended.frame.lsn;
+  transaction.appended = frame.lsn;
   uint64_t index = 0;
   for (Write& write : transaction.writes) {
     if (write.outcome != WriteOutcome::kApplied) continue;
-    write.sequence = SequenceNumber{appended.frame.lsn.value + index++};
+    write.sequence = SequenceNumber{frame.lsn.value + index++};
   }
   return true;
 }
@@ -443,8 +442,13 @@ void WritePath::NoteExpiries(const Transaction& transaction) {
   }
 }
 
-// Whether each table is still there with the same stream and time to live. The caller has passed
-// the gate, so that it stays so.
+bool SameIndexes(const Table& a, const Table& b) {
+  return std::equal(a.indexes.begin(), a.indexes.end(), b.indexes.begin(), b.indexes.end(),
+                    [](const Index& one, const Index& other) { return one.id == other.id; });
+}
+
+// Whether each table is still there with the same stream, time to live and indexes. The caller has
+// passed the gate, so that it stays so.
 bool WritePath::TablesStand(const Transaction& transaction) const {
   if (core_.catalogue.version() == transaction.catalogue.version) [[likely]]
     return true;
@@ -452,7 +456,7 @@ bool WritePath::TablesStand(const Transaction& transaction) const {
   return std::all_of(transaction.writes.begin(), transaction.writes.end(), [&](const Write& write) {
     const Table* still = now.catalogue->Find(write.table->id);
     return still != nullptr && still->stream == write.table->stream &&
-           still->time_to_live == write.table->time_to_live;
+           still->time_to_live == write.table->time_to_live && SameIndexes(*still, *write.table);
   });
 }
 
@@ -465,6 +469,7 @@ shards::Change WritePath::ChangeOf(const Write& write) {
   if (write.table->stream != StreamId{}) change.old_image = write.old.image;
   change.stream = write.table->stream;
   if (write.if_expired_at_ms) change.actor = Actor::kTimeToLive;
+  for (const EntryChange& entry : write.entries) change.deltas.push_back(entry.View());
   return change;
 }
 

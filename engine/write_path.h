@@ -8,6 +8,7 @@
 
 #include "engine/checkpointer.h"
 #include "engine/core.h"
+#include "engine/index_entry.h"
 #include "engine/read_path.h"
 #include "engine/store.h"
 #include "engine/transaction_token.h"
@@ -58,6 +59,7 @@ class WritePath {
     std::optional<Item> old_item;          // Decoded if somebody looks at it.
     std::optional<std::string> new_image;  // Absent: the item shall be gone. Not for kCheck.
     size_t new_item_bytes = 0;             // As the service measures it.
+    std::vector<EntryChange> entries;      // What it does to indexes.
     WriteOutcome outcome = WriteOutcome::kUnchanged;
     SequenceNumber sequence;
   };

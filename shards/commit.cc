@@ -10,7 +10,7 @@
 namespace tailrace::shards {
 namespace {
 
-// Field numbers of frames::Change and frames::Commit.
+// Field numbers of frames::Change, frames::IndexDelta and frames::Commit.
 enum ChangeField : uint32_t {
   kTable = 1,
   kKey = 2,
@@ -19,10 +19,20 @@ enum ChangeField : uint32_t {
   kOldImage = 5,
   kStream = 6,
   kActor = 7,
+  kDeltas = 8,
 };
+enum DeltaField : uint32_t { kIndex = 1, kRemoved = 2, kPut = 3, kImage = 4 };
 enum CommitField : uint32_t { kChanges = 1, kWallMs = 2, kAgeMs = 3, kToken = 4 };
 
 constexpr uint64_t kKeyBytesMin = 8;
+
+uint64_t DeltaBytes(const IndexDelta& delta) {
+  uint64_t bytes = VarintFieldBytes(delta.index.value);
+  for (const auto& part : {delta.removed, delta.put, delta.image}) {
+    if (part) bytes += BytesFieldBytes(part->size());
+  }
+  return bytes;
+}
 
 uint64_t ChangeBytes(const Change& change) {
   uint64_t bytes = VarintFieldBytes(change.table.value) + BytesFieldBytes(change.key.size()) +
@@ -30,7 +40,17 @@ uint64_t ChangeBytes(const Change& change) {
                    VarintFieldBytes(static_cast<uint64_t>(change.actor));
   if (change.new_image) bytes += BytesFieldBytes(change.new_image->size());
   if (change.old_image) bytes += BytesFieldBytes(change.old_image->size());
+  for (const IndexDelta& delta : change.deltas) bytes += BytesFieldBytes(DeltaBytes(delta));
   return bytes;
+}
+
+void AppendDelta(std::string& target, const IndexDelta& delta) {
+  AppendVarint(target, FieldTag(kDeltas, WireType::kBytes));
+  AppendVarint(target, DeltaBytes(delta));
+  AppendVarintField(target, kIndex, delta.index.value);
+  if (delta.removed) AppendBytesField(target, kRemoved, *delta.removed);
+  if (delta.put) AppendBytesField(target, kPut, *delta.put);
+  if (delta.image) AppendBytesField(target, kImage, *delta.image);
 }
 
 // As the field of a commit.
@@ -44,6 +64,7 @@ void AppendChange(std::string& target, CommitField field, const Change& change) 
   if (change.old_image) AppendBytesField(target, kOldImage, *change.old_image);
   AppendVarintField(target, kStream, change.stream.value);
   AppendVarintField(target, kActor, static_cast<uint64_t>(change.actor));
+  for (const IndexDelta& delta : change.deltas) AppendDelta(target, delta);
 }
 
 Status Malformed(const char* what) { return Corruption(std::string("commit frame: ") + what); }
@@ -57,6 +78,18 @@ Status Unknown(const char* message, const WireField& field) {
 
 bool Is(const WireField& field, uint32_t number, WireType type) {
   return field.number == number && field.type == type;
+}
+
+Status CheckDelta(const IndexDelta& delta, const Change& change) {
+  if (delta.index.value == 0) return Malformed("a delta has no index");
+  if (!delta.removed && !delta.put) return Malformed("a delta changes no entry");
+  for (const auto& key : {delta.removed, delta.put}) {
+    if (key && key->size() < kKeyBytesMin)
+      return Malformed("an entry's key is shorter than its hash");
+  }
+  if (delta.image && !delta.put) return Malformed("there is an image of an entry that goes");
+  if (delta.put && !delta.image && !change.new_image) return Malformed("an entry has no image");
+  return Status::Ok();
 }
 
 // What no writer of ours leaves out.
@@ -73,23 +106,60 @@ Status CheckChange(const Change& change) {
   if (change.actor != Actor::kUser && change.actor != Actor::kTimeToLive) {
     return Malformed("unknown actor");
   }
+  for (const IndexDelta& delta : change.deltas) {
+    TAILRACE_RETURN_IF_ERROR(CheckDelta(delta, change));
+  }
   return Status::Ok();
+}
+
+using PlacedKey = std::pair<TableId, ByteView>;
+
+// All that the change sets: its item, and entries of indexes.
+void CollectKeys(const Change& change, std::vector<PlacedKey>& keys) {
+  keys.emplace_back(change.table, change.key);
+  for (const IndexDelta& delta : change.deltas) {
+    if (delta.removed) keys.emplace_back(delta.index, *delta.removed);
+    if (delta.put) keys.emplace_back(delta.index, *delta.put);
+  }
 }
 
 Status CheckCommit(const Commit& commit) {
   if (commit.token && commit.token->stream.value != 0) return Malformed("a token goes to a stream");
   const size_t items = commit.changes.size() + (commit.token ? 1 : 0);
   if (items == 0) return Malformed("it holds no change");
-  if (items == 1) return Status::Ok();
-  std::vector<std::pair<TableId, ByteView>> keys;
+  if (items == 1 && (commit.token ? *commit.token : commit.changes[0]).deltas.empty()) {
+    return Status::Ok();
+  }
+  std::vector<PlacedKey> keys;
   keys.reserve(items);
-  for (const Change& change : commit.changes) keys.emplace_back(change.table, change.key);
-  if (commit.token) keys.emplace_back(commit.token->table, commit.token->key);
+  for (const Change& change : commit.changes) CollectKeys(change, keys);
+  if (commit.token) CollectKeys(*commit.token, keys);
   std::sort(keys.begin(), keys.end());
   if (std::adjacent_find(keys.begin(), keys.end()) != keys.end()) {
     return Malformed("it changes an item twice");
   }
   return Status::Ok();
+}
+
+Result<IndexDelta> DecodeDelta(ByteView message) {
+  IndexDelta delta;
+  WireReader reader(message);
+  WireField field;
+  while (!reader.done()) {
+    if (!reader.Next(field)) return Malformed("a delta is not a Protobuf message");
+    if (Is(field, kIndex, WireType::kVarint)) {
+      delta.index = TableId{field.value};
+    } else if (Is(field, kRemoved, WireType::kBytes)) {
+      delta.removed = field.bytes;
+    } else if (Is(field, kPut, WireType::kBytes)) {
+      delta.put = field.bytes;
+    } else if (Is(field, kImage, WireType::kBytes)) {
+      delta.image = field.bytes;
+    } else {
+      return Unknown("a delta", field);
+    }
+  }
+  return delta;
 }
 
 Result<Change> DecodeChange(ByteView message) {
@@ -113,6 +183,9 @@ Result<Change> DecodeChange(ByteView message) {
     } else if (Is(field, kActor, WireType::kVarint)) {
       if (field.value > UINT32_MAX) return Malformed("unknown actor");
       change.actor = static_cast<Actor>(field.value);
+    } else if (Is(field, kDeltas, WireType::kBytes)) {
+      TAILRACE_ASSIGN_OR_RETURN(const IndexDelta delta, DecodeDelta(field.bytes));
+      change.deltas.push_back(delta);
     } else {
       return Unknown("a change", field);
     }

@@ -15,6 +15,14 @@
 
 namespace tailrace::shards {
 
+// What a change does to one index of its table.
+struct IndexDelta {
+  TableId index;                    // The index's incarnation.
+  std::optional<ByteView> removed;  // The key of the entry that goes.
+  std::optional<ByteView> put;      // The key of the entry that stands afterwards.
+  std::optional<ByteView> image;    // That entry's item; absent: it is the change's new image.
+};
+
 // One change of a commit. Views point to whoever made it: the writer's buffers or the frame.
 struct Change {
   TableId table;
@@ -24,6 +32,7 @@ struct Change {
   std::optional<ByteView> old_image;
   StreamId stream;  // StreamId{0}: goes to none.
   Actor actor = Actor::kUser;
+  std::vector<IndexDelta> deltas = {};
 
   // INSERT, MODIFY or REMOVE. Requires that something changed.
   ChangeKind kind() const;
@@ -42,8 +51,8 @@ struct Commit {
 std::string EncodeCommit(const Commit& commit);
 
 // Reads a payload; the views point into it. Any input is safe. kCorruption names the field that is
-// wrong (short key, image missing, unknown actor, nothing changed, no change at all, an item
-// twice).
+// wrong (short key, image missing, unknown actor, nothing changed, no change at all, an item or an
+// index's entry twice).
 Result<Commit> DecodeCommit(ByteView payload);
 
 }  // namespace tailrace::shards

@@ -131,6 +131,9 @@ Status StreamCatalogue::Apply(const frames::CatalogueChange& change, Lsn lsn, ui
       return SealAndOpen(change.seal_and_open(), lsn, age_ms);
     case frames::CatalogueChange::kCreateTable:
     case frames::CatalogueChange::kDropTable:
+    case frames::CatalogueChange::kCreateIndex:
+    case frames::CatalogueChange::kDropIndex:
+    case frames::CatalogueChange::kActivateIndex:
     case frames::CatalogueChange::kSetTimeToLive:
       return Status::Ok();
     case frames::CatalogueChange::CHANGE_NOT_SET:

@@ -11,6 +11,7 @@
 #include "tools/dump_command.h"
 #include "tools/format.h"
 #include "tools/import_command.h"
+#include "tools/index_commands.h"
 #include "tools/item_commands.h"
 #include "tools/journal_command.h"
 #include "tools/pages_command.h"
@@ -59,6 +60,7 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
 
 void AddCommands(Registry& registry) {
   AddTableCommands(registry);
+  AddIndexCommands(registry);
   AddTimeToLiveCommand(registry);
   AddItemCommands(registry);
   AddScanCommands(registry);

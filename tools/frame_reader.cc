@@ -1,5 +1,6 @@
 #include "tools/frame_reader.h"
 
+#include "engine/base64.h"
 #include "engine/catalogue.h"
 #include "engine/item_codec.h"
 #include "shards/sequence_number.h"
@@ -69,6 +70,15 @@ std::string CatalogueChangeText(const frames::CatalogueChange& change) {
       return Cat("time to live of table number ", set.table(),
                  set.attribute().empty() ? " off" : Cat(" by ", set.attribute()));
     }
+    case frames::CatalogueChange::kCreateIndex: {
+      const frames::IndexSpec& spec = change.create_index().spec();
+      return Cat("create ", spec.local() ? "local index " : "index ", spec.name(), " (number ",
+                 spec.id(), ", key ", table_keys(spec.keys()), ") of table number ", spec.table());
+    }
+    case frames::CatalogueChange::kDropIndex:
+      return Cat("drop index number ", change.drop_index().index());
+    case frames::CatalogueChange::kActivateIndex:
+      return Cat("index number ", change.activate_index().index(), " is active");
     case frames::CatalogueChange::CHANGE_NOT_SET:
       break;
   }
@@ -90,6 +100,14 @@ SequenceNumber NumberOf(const wal::Frame& frame, size_t change) {
   return SequenceNumber{frame.lsn.value + change};
 }
 
+// What becomes of the item's entry.
+std::string DeltaText(const shards::IndexDelta& delta) {
+  if (!delta.put) return "the entry goes";
+  const std::string what = delta.removed ? "another entry" : "the entry";
+  return delta.image ? Cat(what, " ", ItemText(ItemOrProblem(*delta.image)))
+                     : Cat(what, " is the new item");
+}
+
 // `name`: the change's sequence number, or what it is if it has none.
 void PrintChangeText(Output& out, const std::string& name, const shards::Change& change,
                      const TableNames& names) {
@@ -99,6 +117,10 @@ void PrintChangeText(Output& out, const std::string& name, const shards::Change&
                   change.stream.value != 0 ? Cat(" to stream ", change.stream.value) : ""));
   if (change.old_image) out.Line(Cat("        old  ", ItemText(ItemOrProblem(*change.old_image))));
   if (change.new_image) out.Line(Cat("        new  ", ItemText(ItemOrProblem(*change.new_image))));
+  for (const shards::IndexDelta& delta : change.deltas) {
+    out.Line(
+        Cat("        in ", EscapeForTerminal(names.NameOf(delta.index)), ": ", DeltaText(delta)));
+  }
 }
 
 void PrintCommitText(Output& out, const wal::Frame& frame, const shards::Commit& commit,
@@ -146,6 +168,15 @@ void PrintText(Output& out, const DecodedFrame& decoded, const TableNames& names
   }
 }
 
+void WriteDelta(JsonWriter& json, const shards::IndexDelta& delta, const TableNames& names) {
+  json.BeginObject().Key("index").String(names.NameOf(delta.index));
+  json.Key("indexId").Number(delta.index.value);
+  if (delta.removed) json.Key("removed").String(EncodeBase64(*delta.removed));
+  if (delta.put) json.Key("put").String(EncodeBase64(*delta.put));
+  if (delta.image) json.Key("entry").DynamoDbItem(ItemOrProblem(*delta.image));
+  json.EndObject();
+}
+
 void WriteChange(JsonWriter& json, std::optional<SequenceNumber> number,
                  const shards::Change& change, const TableNames& names) {
   json.BeginObject();
@@ -156,6 +187,11 @@ void WriteChange(JsonWriter& json, std::optional<SequenceNumber> number,
   json.Key("keys").DynamoDbItem(names.KeyOf(change.table, change.key));
   if (change.new_image) json.Key("new").DynamoDbItem(ItemOrProblem(*change.new_image));
   if (change.old_image) json.Key("old").DynamoDbItem(ItemOrProblem(*change.old_image));
+  if (!change.deltas.empty()) {
+    json.Key("indexes").BeginArray();
+    for (const shards::IndexDelta& delta : change.deltas) WriteDelta(json, delta, names);
+    json.EndArray();
+  }
   json.EndObject();
 }
 
@@ -253,6 +289,14 @@ DecodedFrame DecodeFrame(const wal::Frame& frame, TableNames& names) {
   }
   if (decoded.catalogue) {
     for (const auto& change : decoded.catalogue->changes()) {
+      if (change.has_create_index()) {
+        const frames::IndexSpec& spec = change.create_index().spec();
+        const auto keys = engine::FromProto(spec.keys());
+        if (keys.ok()) {
+          names.Add(TableId{spec.id()}, Cat(names.NameOf(TableId{spec.table()}), ".", spec.name()),
+                    *keys);
+        }
+      }
       if (!change.has_create_table()) continue;
       const auto keys = engine::FromProto(change.create_table().keys());
       if (keys.ok())

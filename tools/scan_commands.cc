@@ -22,7 +22,10 @@ struct PageArguments {
   std::string table;
   uint64_t limit = 0;  // 0: none.
   std::string start_after;
-  std::string at;  // Of `scan`; empty: now.
+  std::string index;  // Empty: the table.
+  std::string at;     // Of `scan`; empty: now.
+  uint32_t segment = 0;
+  uint32_t segments = 1;
   bool count_only = false;
 };
 
@@ -81,7 +84,11 @@ Result<ExitCode> Scan(Context& context, const PageArguments& arguments) {
     }
     return PrintPages(context, arguments,
                       [&](const std::optional<Item>& after, uint32_t items_max) {
-                        const ScanRequest request{.items_max = items_max, .start_after = after};
+                        const ScanRequest request{.items_max = items_max,
+                                                  .start_after = after,
+                                                  .index = arguments.index,
+                                                  .segment = arguments.segment,
+                                                  .total_segments = arguments.segments};
                         return then ? then->Scan(request) : store.Scan(arguments.table, request);
                       });
   });
@@ -119,7 +126,7 @@ Result<SortCondition> SortConditionOf(const QueryArguments& arguments, const Key
   }
   if (text == nullptr) return condition;
   if (!keys.sort) {
-    return InvalidArgument(Cat("table '", arguments.page.table, "' has no sort key: its key is ",
+    return InvalidArgument(Cat("'", arguments.page.table, "' has no sort key there: the key is ",
                                KeySchemaText(keys)));
   }
   TAILRACE_ASSIGN_OR_RETURN(condition.value, ParseScalar(*text, keys.sort->type));
@@ -129,13 +136,24 @@ Result<SortCondition> SortConditionOf(const QueryArguments& arguments, const Key
   return condition;
 }
 
+// The key of the table, or of its index.
+Result<KeySchema> FindKeys(const TableInfo& table, const std::string& index) {
+  if (index.empty()) return table.keys;
+  for (const IndexInfo& info : table.indexes) {
+    if (info.spec.name == index) return info.spec.keys;
+  }
+  return NotFound(Cat("table '", table.name, "' has no index '", index, "'"));
+}
+
 Result<ExitCode> Query(Context& context, const QueryArguments& arguments) {
   return WithStore(context, MayCreate::kNo, [&](Store& store) -> Result<ExitCode> {
     TAILRACE_ASSIGN_OR_RETURN(const TableInfo table, FindTable(store, arguments.page.table));
+    TAILRACE_ASSIGN_OR_RETURN(const KeySchema keys, FindKeys(table, arguments.page.index));
     TAILRACE_ASSIGN_OR_RETURN(const Value partition,
-                              ParseScalar(arguments.partition, table.keys.partition.type));
+                              ParseScalar(arguments.partition, keys.partition.type));
     QueryRequest request{.partition = partition, .forward = !arguments.reverse};
-    TAILRACE_ASSIGN_OR_RETURN(request.sort, SortConditionOf(arguments, table.keys));
+    request.index = arguments.page.index;
+    TAILRACE_ASSIGN_OR_RETURN(request.sort, SortConditionOf(arguments, keys));
     return PrintPages(context, arguments.page,
                       [&](const std::optional<Item>& after, uint32_t items_max) {
                         request.items_max = items_max;
@@ -151,6 +169,7 @@ void AddPageOptions(CLI::App& command, PageArguments& arguments) {
   command.add_option("--start-after", arguments.start_after,
                      "Go on after the item with this key (JSON, as an earlier run printed it)");
   command.add_flag("--count", arguments.count_only, "Print only how many there are");
+  command.add_option("--index", arguments.index, "Read this index of the table");
 }
 
 void AddQueryCommand(Registry& registry) {
@@ -187,6 +206,9 @@ void AddScanCommands(Registry& registry) {
   command.add_option("table", scan->table, "The table")->required();
   AddPageOptions(command, *scan);
   command.add_option("--at", scan->at, kAtHelp);
+  command.add_option("--segment", scan->segment, "Only part N of --segments, counted from 0");
+  command.add_option("--segments", scan->segments,
+                     "How many parts the table is read in, by several commands");
   registry.OnRun(command, [scan](Context& context) { return Scan(context, *scan); });
   AddQueryCommand(registry);
 }

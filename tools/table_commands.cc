@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "tools/format.h"
+#include "tools/index_text.h"
 #include "tools/item_input.h"
 #include "tools/json_writer.h"
 #include "tools/open_store.h"
@@ -43,6 +44,10 @@ std::string TableJson(const TableInfo& table) {
   if (table.time_to_live_attribute) {
     json.Key("timeToLiveAttribute").String(*table.time_to_live_attribute);
   }
+  if (!table.indexes.empty()) {
+    json.Key("indexes");
+    WriteIndexes(json, table.indexes);
+  }
   return json.EndObject().Take();
 }
 
@@ -62,6 +67,9 @@ void PrintTable(Context& context, const TableInfo& table) {
   }
   if (table.time_to_live_attribute) {
     context.out.Line(Cat("expires  by ", EscapeForTerminal(*table.time_to_live_attribute)));
+  }
+  for (const IndexInfo& index : table.indexes) {
+    context.out.Line(Cat("index    ", EscapeForTerminal(IndexText(index))));
   }
 }
 
@@ -85,6 +93,7 @@ Result<ExitCode> ListTables(Context& context) {
 
 struct CreateArguments {
   std::string table, key, sort;
+  std::vector<std::string> indexes, local_indexes;
   NewStreamArguments stream;
 };
 
@@ -94,6 +103,14 @@ Result<ExitCode> CreateTable(Context& context, const CreateArguments& arguments)
   TAILRACE_ASSIGN_OR_RETURN(spec.keys, ParseKeySchema(arguments.key, arguments.sort));
   TAILRACE_RETURN_IF_ERROR(ValidateKeySchema(spec.keys));
   TAILRACE_RETURN_IF_ERROR(ValidateTableName(spec.name));
+  for (const std::string& text : arguments.indexes) {
+    TAILRACE_ASSIGN_OR_RETURN(IndexSpec index, ParseGlobalIndex(text));
+    spec.indexes.push_back(std::move(index));
+  }
+  for (const std::string& text : arguments.local_indexes) {
+    TAILRACE_ASSIGN_OR_RETURN(IndexSpec index, ParseLocalIndex(text, spec.keys));
+    spec.indexes.push_back(std::move(index));
+  }
   TAILRACE_ASSIGN_OR_RETURN(const StreamOptions options, StreamOptionsOf(arguments.stream));
   const bool plain = options.shards == 0 && options.retention_ms == 0;
   std::optional<ViewType> view;
@@ -143,6 +160,16 @@ void AddCreate(Registry& registry, CLI::App& tables) {
   command.add_option("table", create->table, "Its name: 3 to 255 of a-z A-Z 0-9 _ . -")->required();
   command.add_option("--key", create->key, "The partition key, such as game_id:N")->required();
   command.add_option("--sort", create->sort, "The sort key, such as ts:S");
+  command
+      .add_option(
+          "--index", create->indexes,
+          "A global index: NAME=KEY[,SORT KEY][/PROJECTION], such as by_user=user:S,at:N or\n"
+          "by_user=user:S/KEYS_ONLY or by_user=user:S/INCLUDE:title,length; repeatable")
+      ->allow_extra_args(false);
+  command
+      .add_option("--local-index", create->local_indexes,
+                  "A local index: NAME=SORT KEY[/PROJECTION]; repeatable")
+      ->allow_extra_args(false);
   command.add_option("--stream", create->stream.view,
                      "Enable a stream: KEYS_ONLY, NEW_IMAGE, OLD_IMAGE or NEW_AND_OLD_IMAGES");
   AddNewStreamOptions(command, create->stream);

@@ -6,6 +6,7 @@
 
 #include "engine/catalogue.h"
 #include "engine/cut.pb.h"
+#include "engine/index_check.h"
 #include "engine/item_index.h"
 #include "engine/store_files.h"
 #include "shards/sequence_number.h"
@@ -44,6 +45,7 @@ class Verifier {
   Status CheckShard(const ShardToCheck& shard, StreamFold& fold);
   void CheckAgainstJournal(const ShardToCheck& shard, const shards::OfflineReport& report);
   Status CompareItems(StreamId stream, const StreamFold& fold);
+  Status CheckIndexes();
 
   void Add(Finding finding);
   void AddDamage(const shards::Damage& damage, const std::string& affects);
@@ -323,6 +325,34 @@ Status Verifier::CompareItems(StreamId stream, const StreamFold& fold) {
   return Status::Ok();
 }
 
+// Each index as it lies in RocksDB against what its table makes of it: both are of the cut.
+Status Verifier::CheckIndexes() {
+  const auto catalogue = engine::Catalogue::FromProto(cut_->catalogue());
+  if (!catalogue.ok()) {
+    Add({.file = paths_.items, .what = catalogue.status().message(), .affects = "all tables"});
+    return Status::Ok();
+  }
+  for (const auto& [name, table] : catalogue->tables()) {
+    for (const engine::Index& index : table.indexes) {
+      const std::string affects = Cat("table ", name, ", index ", index.spec.name);
+      const auto check = engine::CheckIndex(*index_, table, index);
+      ++report_.indexes;
+      if (!check.ok()) {
+        Add({.file = paths_.items, .what = check.status().message(), .affects = affects});
+        continue;
+      }
+      report_.entries_compared += check->entries;
+      if (check->problems() == 0) continue;
+      Add({.file = paths_.items,
+           .what = Cat("the index is not what the table makes of it: ", check->missing,
+                       " entries are missing, ", check->wrong, " hold something else, ",
+                       check->stray, " are of no item; drop it and make it again"),
+           .affects = affects});
+    }
+  }
+  return Status::Ok();
+}
+
 Status Verifier::CheckShards() {
   TAILRACE_ASSIGN_OR_RETURN(const std::vector<ShardToCheck> all, ListShards());
   for (size_t i = 0; i < all.size();) {
@@ -355,6 +385,7 @@ Result<VerifyReport> Verifier::Run() {
   if (depth_ == Depth::kDeep) TAILRACE_RETURN_IF_ERROR(OpenIndex());
   TAILRACE_RETURN_IF_ERROR(CheckJournal());
   TAILRACE_RETURN_IF_ERROR(CheckShards());
+  if (cut_) TAILRACE_RETURN_IF_ERROR(CheckIndexes());
   return report_;
 }
 

@@ -34,6 +34,8 @@ struct VerifyReport {
   uint64_t records_in_journal = 0;  // Compared with the journal's changes.
   uint64_t keys = 0;                // That the streams' records are about.
   uint64_t items_compared = 0;      // Deep: with the items.
+  uint64_t indexes = 0;             // Deep: compared with their tables.
+  uint64_t entries_compared = 0;    // Deep: of those.
   bool checksums = false;           // Deep: RocksDB's were checked.
   std::vector<Finding> findings;
   uint64_t findings_dropped = 0;  // Beyond kFindingsMax.

@@ -20,9 +20,9 @@ constexpr char kDetails[] =
     "commits; and asks\n"
     "recovery whether the store would open. Nothing is changed, and a store in use may be "
     "checked.\n"
-    "--deep also checks RocksDB's checksums, the logs' ends against the last checkpoint, and each "
-    "item against\n"
-    "the last record about it. The store must not be in use then.\n"
+    "--deep also checks RocksDB's checksums, the logs' ends against the last checkpoint, each item "
+    "against the last\n"
+    "record about it, and each index against its table. The store must not be in use then.\n"
     "Exit code 0: clean, 1: damage was found (each place is named, with what it affects).\n"
     "Example: tailrace verify --store /var/lib/games --deep";
 
@@ -69,6 +69,8 @@ std::string ReportJson(const VerifyReport& report) {
   json.Key("records").Number(report.records);
   json.Key("recordsComparedWithJournal").Number(report.records_in_journal);
   json.Key("keys").Number(report.keys).Key("itemsCompared").Number(report.items_compared);
+  json.Key("indexes").Number(report.indexes);
+  json.Key("entriesCompared").Number(report.entries_compared);
   json.Key("checksums").Bool(report.checksums);
   return json.EndObject().Take();
 }
@@ -89,6 +91,10 @@ void PrintReport(Output& out, const VerifyReport& report, Depth depth) {
     out.Line(Cat("items    ", CountText(report.items_compared),
                  " compared with their streams; RocksDB's ",
                  report.checksums ? "checksums hold" : "checksums were not all checked"));
+    if (report.indexes > 0) {
+      out.Line(Cat("indexes  ", CountText(report.indexes), " recomputed from their tables; ",
+                   CountText(report.entries_compared), " entries compared"));
+    }
   }
   if (report.findings_dropped > 0) {
     out.Line(Cat("and ", CountText(report.findings_dropped), " findings more"));

@@ -1,5 +1,6 @@
 // The one thread of the process under test that changes tables and streams, steps the clock, trims
 // and checkpoints.
+#include <algorithm>
 #include <optional>
 
 #include "tests/crash/kill_world.h"
@@ -11,6 +12,13 @@ constexpr uint64_t kMinuteMs = 60'000;
 constexpr uint64_t kHourMs = 60 * kMinuteMs;
 constexpr ViewType kViews[] = {ViewType::kKeysOnly, ViewType::kNewImage, ViewType::kOldImage,
                                ViewType::kNewAndOldImages};
+
+// Every item that the writers write is in both.
+const IndexSpec kByCount{.name = "by_count", .keys = {{"count", ScalarType::kN}}};
+const IndexSpec kByPrevious{
+    .name = "by_previous",
+    .keys = {{"previous", ScalarType::kN}, KeyAttribute{"write", ScalarType::kN}},
+    .projection = Projection::kKeysOnly};
 
 // Keeps writers away from a table for as long as it lives.
 class Fence {
@@ -51,6 +59,7 @@ class Control {
   void ChangeTable(uint32_t table);
   void ChangeStream(const TableInfo& info);
   void ChangeTimeToLive(const TableInfo& info);
+  void ChangeIndex(const TableInfo& info);
   void Create(uint32_t table, std::optional<ViewType> view);
   void Drop(const TableInfo& info);
   void ChangeShards(uint32_t table);
@@ -168,6 +177,7 @@ void Control::ChangeTable(uint32_t table) {
   }
   if (random_.OneIn(4)) return Drop(*info);
   if (random_.OneIn(3)) return ChangeTimeToLive(*info);
+  if (random_.OneIn(3)) return ChangeIndex(*info);
   ChangeStream(*info);
 }
 
@@ -180,6 +190,16 @@ void Control::ChangeTimeToLive(const TableInfo& info) {
   if (changed.code() != (was_so ? StatusCode::kFailedPrecondition : StatusCode::kOk)) {
     world_.teller.Fail("changing a time to live", changed);
   }
+}
+
+// Makes an index beside the writers, or drops it. What it holds is compared when all is told.
+void Control::ChangeIndex(const TableInfo& info) {
+  const bool there = std::any_of(info.indexes.begin(), info.indexes.end(), [](const auto& index) {
+    return index.spec.name == kByPrevious.name;
+  });
+  const Status changed = there ? world_.store->DropIndex(info.name, kByPrevious.name)
+                               : world_.store->CreateIndex(info.name, kByPrevious).status();
+  if (!changed.ok()) world_.teller.Fail("changing an index", changed);
 }
 
 void Control::ChangeStream(const TableInfo& info) {
@@ -197,8 +217,8 @@ void Control::Create(uint32_t table, std::optional<ViewType> view) {
   std::optional<Fence> fence;
   if (!view) fence.emplace(world_, table);
   world_.teller.Tell(event);
-  const auto made =
-      world_.store->CreateTable({.name = space.name(), .keys = space.schema(), .stream = view});
+  const auto made = world_.store->CreateTable(
+      {.name = space.name(), .keys = space.schema(), .stream = view, .indexes = {kByCount}});
   uint64_t sequence = 0;
   if (made.ok()) {
     event.first = made->id.value;

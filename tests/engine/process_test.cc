@@ -70,6 +70,11 @@ std::map<std::string, std::function<Status(Store&)>> EveryCall(StreamId stream,
       {"DropTable", [=](Store& s) { return s.DropTable(table); }},
       {"DescribeTable", [=](Store& s) { return s.DescribeTable(table).status(); }},
       {"ListTables", [](Store& s) { return s.ListTables().status(); }},
+      {"CreateIndex",
+       [=](Store& s) {
+         return s.CreateIndex(table, {"by_user", {{"user_id", ScalarType::kS}}}).status();
+       }},
+      {"DropIndex", [=](Store& s) { return s.DropIndex(table, "by_user"); }},
       {"UpdateTimeToLive", [=](Store& s) { return s.UpdateTimeToLive(table, "expires"); }},
       {"Put", [=](Store& s) { return s.Put(table, Game(1, "child")).status(); }},
       {"Delete", [=](Store& s) { return s.Delete(table, key).status(); }},

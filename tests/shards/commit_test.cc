@@ -16,6 +16,14 @@ namespace {
 
 using tailrace::test::Random;
 
+void FillDelta(Random& random, const frames::Change& change, frames::IndexDelta& delta) {
+  delta.set_index(random.Between(1, UINT64_MAX - 1));
+  if (random.OneIn(2)) delta.set_removed(random.Bytes(random.Between(8, 40)));
+  if (delta.has_removed() && random.OneIn(2)) return;
+  delta.set_put(random.Bytes(random.Between(8, 40)));
+  if (!change.has_new_image() || random.OneIn(2)) delta.set_image(random.Bytes(random.Below(100)));
+}
+
 void FillChange(Random& random, frames::Change& change) {
   change.set_table(random.Between(1, UINT64_MAX - 1));
   change.set_key(random.Bytes(random.Between(8, 40)));
@@ -26,6 +34,7 @@ void FillChange(Random& random, frames::Change& change) {
     if (change.stream() != 0 || random.OneIn(2)) change.set_old_image(random.Bytes(200));
   }
   change.set_actor(random.OneIn(3) ? frames::TIME_TO_LIVE : frames::USER);
+  for (uint64_t n = random.Below(3); n > 0; --n) FillDelta(random, change, *change.add_deltas());
 }
 
 frames::Commit RandomMessage(Random& random) {
@@ -43,6 +52,16 @@ frames::Commit RandomMessage(Random& random) {
   return message;
 }
 
+void ExpectSameDelta(const IndexDelta& delta, const frames::IndexDelta& expected) {
+  EXPECT_EQ(delta.index.value, expected.index());
+  EXPECT_EQ(delta.removed.has_value(), expected.has_removed());
+  EXPECT_EQ(delta.removed.value_or(""), expected.removed());
+  EXPECT_EQ(delta.put.has_value(), expected.has_put());
+  EXPECT_EQ(delta.put.value_or(""), expected.put());
+  EXPECT_EQ(delta.image.has_value(), expected.has_image());
+  EXPECT_EQ(delta.image.value_or(""), expected.image());
+}
+
 void ExpectSameChange(const Change& change, const frames::Change& expected) {
   EXPECT_EQ(change.table.value, expected.table());
   EXPECT_EQ(change.key, expected.key());
@@ -53,6 +72,10 @@ void ExpectSameChange(const Change& change, const frames::Change& expected) {
   EXPECT_EQ(change.new_image.value_or(""), expected.new_image());
   EXPECT_EQ(change.old_image.has_value(), expected.has_old_image());
   EXPECT_EQ(change.old_image.value_or(""), expected.old_image());
+  ASSERT_EQ(change.deltas.size(), static_cast<size_t>(expected.deltas_size()));
+  for (int i = 0; i < expected.deltas_size(); ++i) {
+    ExpectSameDelta(change.deltas[static_cast<size_t>(i)], expected.deltas(i));
+  }
 }
 
 void ExpectSame(const Commit& commit, const frames::Commit& message) {
@@ -124,13 +147,39 @@ std::string Hex(ByteView bytes) {
   return hex;
 }
 
-TEST(CommitTest, TheGoldenTransactionHasTheDocumentedBytes) {
-  std::ifstream file(TAILRACE_SOURCE_DIR "/tests/golden/commit.hex");
+// The hex digits of a golden file.
+std::string ReadGolden(const std::string& name) {
+  std::ifstream file(TAILRACE_SOURCE_DIR "/tests/golden/" + name);
   std::string golden;
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line.substr(0, line.find('#')));
     for (std::string word; words >> word;) golden += word;
   }
+  return golden;
+}
+
+TEST(CommitTest, TheGoldenDeltasHaveTheDocumentedBytes) {
+  const std::string golden = ReadGolden("commit_deltas.hex");
+  Commit commit;
+  Change& change = commit.changes.emplace_back();
+  change.table = TableId{1};
+  change.key = "12345678";
+  change.new_image = "new";
+  change.existed = true;
+  change.deltas.push_back({TableId{2}, "entry1\x01\x02", "entry2\x01\x02", std::nullopt});
+  change.deltas.push_back({TableId{3}, std::nullopt, "entry3\x01\x02", "n"});
+  change.deltas.push_back({TableId{300}, "entry4\x01\x02", std::nullopt, std::nullopt});
+  commit.wall_ms = 1;
+  commit.age_ms = 2;
+  const std::string payload = EncodeCommit(commit);
+  EXPECT_EQ(Hex(payload), golden);
+  const auto decoded = DecodeCommit(payload);
+  ASSERT_OK(decoded);
+  EXPECT_EQ(Hex(EncodeCommit(*decoded)), golden);
+}
+
+TEST(CommitTest, TheGoldenTransactionHasTheDocumentedBytes) {
+  const std::string golden = ReadGolden("commit.hex");
   Commit commit;
   commit.changes.push_back({.table = TableId{1},
                             .key = ByteView("\x01\x02\x03\x04\x05\x06\x07\x08\x02", 9),
@@ -167,6 +216,13 @@ struct BadCommit {
   const char* message;
 };
 
+frames::IndexDelta& AddDelta(frames::Commit& message) {
+  frames::IndexDelta& delta = *message.mutable_changes(0)->add_deltas();
+  delta.set_index(9);
+  delta.set_put("entrykey");
+  return delta;
+}
+
 TEST(CommitTest, RefusesWhatNoWriterLeavesOut) {
   const BadCommit cases[] = {
       {"no change", [](frames::Commit& m) { m.clear_changes(); }, StatusCode::kCorruption,
@@ -193,15 +249,54 @@ TEST(CommitTest, RefusesWhatNoWriterLeavesOut) {
          m.mutable_changes(0)
              ->GetReflection()
              ->MutableUnknownFields(m.mutable_changes(0))
-             ->AddLengthDelimited(8, "index delta");
+             ->AddLengthDelimited(9, "something new");
        },
-       StatusCode::kUnsupported, "unknown field 8"},
+       StatusCode::kUnsupported, "unknown field 9"},
       {"field of a newer version in the commit",
        [](frames::Commit& m) { m.GetReflection()->MutableUnknownFields(&m)->AddVarint(5, 1); },
        StatusCode::kUnsupported, "unknown field 5"},
       {"token of another wire type",
        [](frames::Commit& m) { m.GetReflection()->MutableUnknownFields(&m)->AddVarint(4, 1); },
        StatusCode::kUnsupported, "unknown field 4"},
+      {"field of a newer version in a delta",
+       [](frames::Commit& m) {
+         frames::IndexDelta& delta = AddDelta(m);
+         delta.GetReflection()->MutableUnknownFields(&delta)->AddVarint(5, 1);
+       },
+       StatusCode::kUnsupported, "unknown field 5"},
+      {"a delta of no index", [](frames::Commit& m) { AddDelta(m).clear_index(); },
+       StatusCode::kCorruption, "no index"},
+      {"a delta of nothing", [](frames::Commit& m) { AddDelta(m).clear_put(); },
+       StatusCode::kCorruption, "changes no entry"},
+      {"a delta's short key", [](frames::Commit& m) { AddDelta(m).set_put("1234567"); },
+       StatusCode::kCorruption, "entry's key is shorter"},
+      {"an image of what goes",
+       [](frames::Commit& m) {
+         frames::IndexDelta& delta = AddDelta(m);
+         delta.set_removed(delta.put());
+         delta.clear_put();
+         delta.set_image("i");
+       },
+       StatusCode::kCorruption, "image of an entry that goes"},
+      {"an entry of a deleted item",
+       [](frames::Commit& m) {
+         m.mutable_changes(0)->clear_new_image();
+         m.mutable_changes(0)->set_existed(true);
+         AddDelta(m);
+       },
+       StatusCode::kCorruption, "no image"},
+      {"an entry twice",
+       [](frames::Commit& m) {
+         AddDelta(m);
+         AddDelta(m);
+       },
+       StatusCode::kCorruption, "an item twice"},
+      {"an entry put and removed",
+       [](frames::Commit& m) {
+         frames::IndexDelta& delta = AddDelta(m);
+         delta.set_removed(delta.put());
+       },
+       StatusCode::kCorruption, "an item twice"},
       {"an item twice", [](frames::Commit& m) { *m.add_changes() = m.changes(0); },
        StatusCode::kCorruption, "an item twice"},
       {"an item and the token", [](frames::Commit& m) { *m.mutable_token() = m.changes(0); },

@@ -57,6 +57,10 @@ const std::vector<std::vector<std::string>>& Subcommands() {
                                                              {"tables", "describe"},
                                                              {"tables", "drop"},
                                                              {"ttl"},
+                                                             {"indexes"},
+                                                             {"indexes", "list"},
+                                                             {"indexes", "create"},
+                                                             {"indexes", "drop"},
                                                              {"streams"},
                                                              {"streams", "list"},
                                                              {"streams", "describe"},
@@ -556,6 +560,61 @@ TEST_F(Command, AStoreInUseNamesItsHolder) {
   EXPECT_EQ(run_.Json({"dump", "UserGames"}).size(), 2u);
   EXPECT_EQ(run_({"journal"}).exit_code, 0);
   EXPECT_EQ(run_({"verify"}).exit_code, 0);
+}
+
+// ---------------------------------------------------------------------------- indexes
+
+TEST_F(Command, IndexesAreMadeWithATableAndOnALiveOne) {
+  ASSERT_EQ(run_({"tables", "create", "Scores", "--key", "user:S", "--sort", "at:N", "--index",
+                  "by_game=game:S,score:N/INCLUDE:note", "--local-index", "by_score=score:N"})
+                .exit_code,
+            0);
+  for (const char* at : {"1", "2", "3"}) {
+    ASSERT_EQ(run_({"put", "Scores", "user=ann", std::string("at=") + at, "game=chess",
+                    std::string("score:=1") + at, "note=n", "other=o"})
+                  .exit_code,
+              0);
+  }
+  const auto created = run_(
+      {"indexes", "create", "Scores", "by_note", "--key", "note:S", "--projection", "KEYS_ONLY"});
+  EXPECT_EQ(created.exit_code, 0) << created.err;
+  EXPECT_THAT(created.out, HasSubstr("by_note (note:S), KEYS_ONLY\n")) << "active at the end";
+  EXPECT_THAT(created.out, HasSubstr("by_game (game:S, score:N), INCLUDE note\n"));
+  EXPECT_THAT(created.out, HasSubstr("by_score (user:S, score:N), ALL, local\n"));
+  EXPECT_THAT(run_({"tables", "describe", "Scores"}).out, HasSubstr("index    by_note"));
+  EXPECT_THAT(run_({"indexes", "list", "Scores", "--json"}).out,
+              HasSubstr(R"("index":"by_score","id":3,"key":"user:S, score:N","local":true)"));
+
+  const auto query =
+      run_({"query", "Scores", "chess", "--index", "by_game", "--ge", "12", "--reverse"});
+  EXPECT_EQ(query.out,
+            "{at: 3, game: \"chess\", note: \"n\", score: 13, user: \"ann\"}\n"
+            "{at: 2, game: \"chess\", note: \"n\", score: 12, user: \"ann\"}\n");
+  EXPECT_EQ(run_({"query", "Scores", "n", "--index", "by_note", "--count"}).out, "3\n");
+  EXPECT_EQ(run_({"scan", "Scores", "--index", "by_note", "--limit", "1"}).out,
+            "{at: 1, note: \"n\", user: \"ann\"}\n");
+  EXPECT_EQ(run_({"query", "Scores", "a", "--index", "none"}).exit_code, 6);
+
+  int items = 0;
+  for (const char* segment : {"0", "1", "2"}) {
+    const auto part = run_({"scan", "Scores", "--segment", segment, "--segments", "3", "--count"});
+    EXPECT_EQ(part.exit_code, 0);
+    items += std::stoi(part.out);
+  }
+  EXPECT_EQ(items, 3);
+
+  const auto verified = run_({"verify", "--deep"});
+  EXPECT_EQ(verified.exit_code, 0) << verified.out;
+  EXPECT_THAT(verified.out, HasSubstr("indexes  3 recomputed from their tables; 9 entries"));
+  const auto journal = run_({"journal"});
+  EXPECT_THAT(journal.out,
+              HasSubstr("create index by_note (number 4, key note) of table number 1"));
+
+  EXPECT_EQ(run_({"indexes", "drop", "Scores", "by_note"}).exit_code, 0);
+  EXPECT_EQ(run_({"indexes", "drop", "Scores", "by_note"}).exit_code, 6);
+  EXPECT_EQ(run_({"indexes", "drop", "Scores", "by_score"}).exit_code, 2);
+  EXPECT_EQ(run_({"tables", "create", "Other", "--key", "id:S", "--index", "nonsense"}).exit_code,
+            2);
 }
 
 }  // namespace

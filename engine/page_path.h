@@ -1,0 +1,17 @@
+// The way of a read by pages, of a table or of one of its indexes. Thread-safe: free functions.
+#pragma once
+
+#include <string>
+
+#include "engine/core.h"
+#include "engine/store.h"
+
+namespace tailrace::engine {
+
+// See Store::Query.
+Result<ItemPage> QueryItems(Core& core, const std::string& table, const QueryRequest& request);
+
+// See Store::Scan.
+Result<ItemPage> ScanItems(Core& core, const std::string& table, const ScanRequest& request);
+
+}  // namespace tailrace::engine
