@@ -97,6 +97,7 @@ Status Answer(Store& store, const local::Query& call, local::Response& response)
   }
   TAILRACE_ASSIGN_OR_RETURN(request.start_after,
                             ReadItemIfAny(call.has_start_after(), call.start_after()));
+  request.index = call.index();
   TAILRACE_ASSIGN_OR_RETURN(const ItemPage page, store.Query(call.table(), request));
   *response.mutable_page() = engine::ToWire(page);
   return Status::Ok();
@@ -107,6 +108,9 @@ Status Answer(Store& store, const local::Scan& call, local::Response& response) 
                       .bytes_max = std::min(call.bytes_max(), kPageBytesMax)};
   TAILRACE_ASSIGN_OR_RETURN(request.start_after,
                             ReadItemIfAny(call.has_start_after(), call.start_after()));
+  request.index = call.index();
+  request.segment = call.segment();
+  if (call.total_segments() != 0) request.total_segments = call.total_segments();
   TAILRACE_ASSIGN_OR_RETURN(const ItemPage page, store.Scan(call.table(), request));
   *response.mutable_page() = engine::ToWire(page);
   return Status::Ok();

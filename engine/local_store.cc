@@ -37,6 +37,12 @@ class LocalStoreImpl final : public Store {
 
   Result<TableInfo> CreateTable(const TableSpec&) override { return Refuse("creating a table"); }
   Status DropTable(const std::string&) override { return Refuse("dropping a table"); }
+  Result<IndexInfo> CreateIndex(const std::string&, const IndexSpec&) override {
+    return Refuse("creating an index");
+  }
+  Status DropIndex(const std::string&, const std::string&) override {
+    return Refuse("dropping an index");
+  }
   Status UpdateTimeToLive(const std::string&, const std::optional<std::string>&) override {
     return Refuse("changing a time to live");
   }
@@ -209,6 +215,7 @@ Result<ItemPage> LocalStoreImpl::Query(const std::string& table, const QueryRequ
   wire->set_backward(!query.forward);
   wire->set_items_max(query.items_max);
   wire->set_bytes_max(query.bytes_max);
+  wire->set_index(query.index);
   if (query.start_after) {
     TAILRACE_ASSIGN_OR_RETURN(*wire->mutable_start_after(), engine::WireItem(*query.start_after));
   }
@@ -223,6 +230,9 @@ Result<ItemPage> LocalStoreImpl::Scan(const std::string& table, const ScanReques
   wire->set_table(table);
   wire->set_items_max(scan.items_max);
   wire->set_bytes_max(scan.bytes_max);
+  wire->set_index(scan.index);
+  wire->set_segment(scan.segment);
+  wire->set_total_segments(scan.total_segments);
   if (scan.start_after) {
     TAILRACE_ASSIGN_OR_RETURN(*wire->mutable_start_after(), engine::WireItem(*scan.start_after));
   }

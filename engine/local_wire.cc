@@ -61,6 +61,25 @@ ShardInfo FromWire(const local::Shard& wire) {
   return shard;
 }
 
+local::Index ToWire(const IndexInfo& index, TableId table) {
+  local::Index wire;
+  *wire.mutable_spec() = ToProto(index.spec, index.id, table, index.created_ms);
+  wire.set_state(static_cast<uint32_t>(index.state));
+  return wire;
+}
+
+Result<IndexInfo> FromWire(const local::Index& wire) {
+  if (wire.state() > static_cast<uint32_t>(IndexState::kActive)) {
+    return Corruption("an index of the answer has an unknown state");
+  }
+  IndexInfo index;
+  TAILRACE_ASSIGN_OR_RETURN(index.spec, FromProto(wire.spec()));
+  index.id = TableId{wire.spec().id()};
+  index.created_ms = wire.spec().created_ms();
+  index.state = static_cast<IndexState>(wire.state());
+  return index;
+}
+
 }  // namespace
 
 local::Code CodeOf(StatusCode code) {
@@ -155,6 +174,7 @@ local::Table ToWire(const TableInfo& table) {
   if (table.time_to_live_attribute) {
     wire.set_time_to_live_attribute(*table.time_to_live_attribute);
   }
+  for (const IndexInfo& index : table.indexes) *wire.add_indexes() = ToWire(index, table.id);
   return wire;
 }
 
@@ -171,6 +191,10 @@ Result<TableInfo> FromWire(const local::Table& wire) {
   table.latest_stream_label = wire.latest_stream_label();
   if (wire.has_time_to_live_attribute()) {
     table.time_to_live_attribute = wire.time_to_live_attribute();
+  }
+  for (const local::Index& one : wire.indexes()) {
+    TAILRACE_ASSIGN_OR_RETURN(IndexInfo index, FromWire(one));
+    table.indexes.push_back(std::move(index));
   }
   return table;
 }
