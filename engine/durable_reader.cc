@@ -1,9 +1,10 @@
 #include "engine/durable_reader.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 
+#include "engine/item_fields.h"
+#include "engine/lineage.h"
 #include "engine/system_table.h"
 
 namespace tailrace {
@@ -30,13 +31,8 @@ constexpr char kAttachment[] = "attachment";
 KeySchema TableKeys() { return {{kReader, ScalarType::kS}, KeyAttribute{kShard, ScalarType::kN}}; }
 
 Result<uint64_t> ReadNumber(const Item& item, const char* name) {
-  const Number* number = item.GetNumber(name);
-  uint64_t value = 0;
-  if (number != nullptr) {
-    const std::string text = number->ToString();
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size()) return value;
-  }
+  const auto number = engine::GetUint64(item, name);
+  if (number) return *number;
   return Corruption(std::string("a reader's checkpoint has no proper '") + name + "'");
 }
 
@@ -128,31 +124,6 @@ Status DurableReader::RememberBegin() {
   return Status::Ok();
 }
 
-// Where to begin in a shard without a checkpoint.
-Result<Position> DurableReader::Begin(const ShardInfo& shard, const StreamInfo& stream) const {
-  if (begin_ && shard.starting < *begin_) {
-    const SequenceNumber last{begin_->value - 1};
-    return store_.SeekShard(stream_, shard.id, StartAt::kAfterSequenceNumber,
-                            std::min(last, shard.ending.value_or(last)));
-  }
-  if (begin_ || options_.start != StartAt::kAtTimestamp) {
-    return store_.SeekShard(stream_, shard.id, StartAt::kTrimHorizon);
-  }
-  // Stamps rise within a shard, but a child's first may be lower than its parent's last. Where the
-  // parent has something to read, all of the child follows it.
-  const auto parent =
-      std::find_if(stream.shards.begin(), stream.shards.end(),
-                   [&](const ShardInfo& other) { return shard.parent == other.id; });
-  if (parent != stream.shards.end() && parent->ending) {
-    TAILRACE_ASSIGN_OR_RETURN(const Position before, Begin(*parent, stream));
-    TAILRACE_ASSIGN_OR_RETURN(const ChangePage page, store_.ReadShard(before, {.records_max = 1}));
-    if (!page.records.empty()) {
-      return store_.SeekShard(stream_, shard.id, StartAt::kTrimHorizon);
-    }
-  }
-  return store_.SeekShard(stream_, shard.id, StartAt::kAtTimestamp, {}, options_.wall_ms);
-}
-
 // Whether the shard's parent has still to be read to its end.
 bool DurableReader::Waits(const Cursor& cursor) const {
   if (!cursor.parent) return false;
@@ -161,53 +132,36 @@ bool DurableReader::Waits(const Cursor& cursor) const {
 }
 
 // Adds cursors for the shards that can be read now: those whose parents were read to their end or
-// are gone.
+// are gone. Checkpoints of shards whose descendants have one may have been removed.
 Status DurableReader::FindShards() {
   TAILRACE_ASSIGN_OR_RETURN(const StreamInfo stream, store_.DescribeStream(stream_));
   look_again_ = false;
-  listed_.clear();
-  // Checkpoints of shards whose descendants have one may have been removed.
-  std::set<ShardId> read;
-  for (auto shard = stream.shards.rbegin(); shard != stream.shards.rend(); ++shard) {
-    listed_.insert(shard->id);
-    const auto known = cursors_.find(shard->id);
-    if (known != cursors_.end()) known->second.parent = shard->parent;
-    if (known != cursors_.end() ? known->second.done : read.contains(shard->id)) {
-      read.insert(shard->id);
-    }
-    if (shard->parent && (known != cursors_.end() || read.contains(shard->id))) {
-      read.insert(*shard->parent);
-    }
-  }
-  bool all_done = !stream.enabled;
   for (const ShardInfo& shard : stream.shards) {
     const auto known = cursors_.find(shard.id);
-    if (known != cursors_.end() ? known->second.done : read.contains(shard.id)) continue;
-    all_done = false;
-    if (known != cursors_.end()) continue;
-    if (shard.parent && listed_.contains(*shard.parent) && !read.contains(*shard.parent)) continue;
-    const auto position = Begin(shard, stream);
+    if (known != cursors_.end()) known->second.parent = shard.parent;
+  }
+  const auto done = [this](ShardId shard) -> std::optional<bool> {
+    const auto known = cursors_.find(shard);
+    if (known == cursors_.end()) return std::nullopt;
+    return known->second.done;
+  };
+  engine::Lineage lineage = engine::LookAtLineage(stream, done);
+  listed_ = std::move(lineage.listed);
+  finished_ = lineage.all_read;
+  const engine::LineageStart start{begin_, options_.start, options_.wall_ms};
+  for (const ShardInfo* const shard : lineage.beginning) {
+    const bool follows = shard->parent && (cursors_.contains(*shard->parent) ||
+                                           lineage.read.contains(*shard->parent));
+    const auto position = engine::BeginShard(store_, stream, *shard, start,
+                                             follows ? engine::Begun::kYes : engine::Begun::kNo);
     if (position.status().code() == StatusCode::kNotFound) {
       look_again_ = true;  // It expired just now.
       continue;
     }
     TAILRACE_RETURN_IF_ERROR(position.status());
-    cursors_[shard.id] = {.position = *position, .parent = shard.parent};
+    cursors_[shard->id] = {.position = *position, .parent = shard->parent};
   }
-  finished_ = all_done;
   return Status::Ok();
-}
-
-// The shard is gone with everything in it: all that may have been left unread is reported missing.
-Result<std::optional<DurableReader::Batch>> DurableReader::Expired(ShardId shard, Cursor& cursor) {
-  TAILRACE_ASSIGN_OR_RETURN(const StoreStats stats, store_.Stats());
-  const Gap gap{.kind = Gap::Kind::kTrimmed,
-                .first = cursor.position.next,
-                .last = SequenceNumber{stats.fanned_out.value}};
-  cursor.done = look_again_ = true;
-  last_read_ = shard;
-  return std::optional<Batch>(
-      Batch{.shard = shard, .gap = gap, .records = {}, .end_of_shard = true});
 }
 
 // The next page of any shard that has something, the one after the last read first.
@@ -219,10 +173,8 @@ Result<std::optional<DurableReader::Batch>> DurableReader::ReadSome() {
   std::rotate(order.begin(), std::upper_bound(order.begin(), order.end(), last_read_), order.end());
   for (const ShardId shard : order) {
     Cursor& cursor = cursors_.at(shard);
-    auto read = store_.ReadShard(cursor.position, options_.limits);
-    if (read.status().code() == StatusCode::kNotFound) return Expired(shard, cursor);
-    TAILRACE_RETURN_IF_ERROR(read.status());
-    ChangePage& page = *read;
+    TAILRACE_ASSIGN_OR_RETURN(ChangePage page,
+                              engine::ReadShardOrGap(store_, cursor.position, options_.limits));
     cursor.position = page.next;
     cursor.done = page.end_of_shard;
     if (cursor.done) look_again_ = true;

@@ -92,12 +92,10 @@ class DurableReader {
   Status LoadOne(const Item& checkpoint);
   Status RememberBegin();
   Status FindShards();
-  Result<Position> Begin(const ShardInfo& shard, const StreamInfo& stream) const;
   bool Waits(const Cursor& cursor) const;
   Status Keep(ShardId shard, const Item& attachment);
   Status Write(ShardId shard, const Position& next, bool done, const Item& attachment);
   Status RemoveFinished();
-  Result<std::optional<Batch>> Expired(ShardId shard, Cursor& cursor);
   Result<std::optional<Batch>> ReadSome();
 
   Store& store_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "engine/consumer_pins.h"
 #include "wal/named_thread.h"
 
 namespace tailrace::engine {
@@ -155,7 +156,8 @@ Status Maintenance::RunRound() {
 Status Maintenance::Trim() {
   // Fan-out is seldom in haste, and what it has not made a record of cannot be found expired.
   TAILRACE_RETURN_IF_ERROR(core_.positions->WaitFannedOut(core_.positions->safe()));
-  TAILRACE_ASSIGN_OR_RETURN(frames::Trim trim, core_.shards->PlanTrim(core_.clock->AgeMs()));
+  TAILRACE_ASSIGN_OR_RETURN(const auto pins, ReadPins(core_));
+  TAILRACE_ASSIGN_OR_RETURN(frames::Trim trim, core_.shards->PlanTrim(core_.clock->AgeMs(), pins));
   if (trim.trims().empty()) return Status::Ok();
   const ClockReading now = core_.clock->Now();
   trim.set_wall_ms(now.wall_ms);

@@ -134,10 +134,12 @@ bool MergedCursor::Next() {
     if (newest) {
       rests_on_ = std::max(rests_on_, newest->lsn);
       found = newest->image.has_value();
+      lsn_ = newest->lsn;
       if (found) image_.assign(*newest->image);
     } else if (in_index) {
       found = true;
       image_.assign(index_->image());
+      lsn_ = index_->lsn();
     }
     if (in_index) AdvanceIndex();
     if (found) return true;

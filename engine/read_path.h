@@ -42,6 +42,8 @@ class MergedCursor {
   // The item reached. Views last until the next call of Next.
   ByteView key() const { return key_; }
   ByteView image() const { return image_; }
+  // Of the commit that made it so.
+  Lsn lsn() const { return lsn_; }
 
   // The highest LSN of anything looked at so far, deletions included.
   Lsn rests_on() const { return rests_on_; }
@@ -74,6 +76,7 @@ class MergedCursor {
   std::unique_ptr<IndexCursor> index_;
   std::string key_;
   std::string image_;
+  Lsn lsn_;
   Lsn rests_on_;
   Status status_;
 };

@@ -6,6 +6,7 @@
 
 #include "engine/catalogue_writer.h"
 #include "engine/checkpointer.h"
+#include "engine/consumer_host.h"
 #include "engine/core.h"
 #include "engine/expiry_sweeper.h"
 #include "engine/fork_guard.h"
@@ -27,7 +28,7 @@ namespace {
 using engine::Core;
 using engine::ViewTable;
 
-class StoreImpl final : public Store, public engine::SystemTables {
+class StoreImpl final : public Store, public engine::ConsumerHost {
  public:
   explicit StoreImpl(std::unique_ptr<Core> core)
       : core_(std::move(core)),
@@ -160,6 +161,16 @@ class StoreImpl final : public Store, public engine::SystemTables {
     return maintenance_.ConfirmDowntime();
   }
   Result<StoreStats> Stats() override;
+
+  // What consumers need besides.
+  const Clock& clock() const override { return *core_->options.clock; }
+  Lsn fanned_out() const override { return core_->positions->fanned_out(); }
+  Result<KeyedPage> ReadItems(TableId table, const std::string& lower, const std::string& upper,
+                              const PageLimits& limits) override;
+  Result<shards::Backlog> BacklogFrom(const Position& position) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return core_->shards->BacklogFrom(position);
+  }
 
  private:
   // Whether this thread of this process may call the store at all.
@@ -310,6 +321,39 @@ Result<std::vector<std::optional<Item>>> StoreImpl::BatchGet(const std::vector<I
   TAILRACE_RETURN_IF_ERROR(Open());
   TAILRACE_RETURN_IF_ERROR(CheckKeyCount(keys, kBatchGetItemsMax));
   return engine::GetItems(*core_, keys, engine::Together::kNo);
+}
+
+Result<engine::ConsumerHost::KeyedPage> StoreImpl::ReadItems(TableId table,
+                                                             const std::string& lower,
+                                                             const std::string& upper,
+                                                             const PageLimits& limits) {
+  TAILRACE_RETURN_IF_ERROR(Open());
+  if (core_->catalogue.Get().catalogue->Find(table) == nullptr) {
+    return NotFound("table " + std::to_string(table.value) + " was dropped");
+  }
+  KeyedPage page;
+  Lsn rests_on;
+  {
+    TAILRACE_ASSIGN_OR_RETURN(
+        auto cursor, engine::MergedCursor::Open(core_->buffer, *core_->index, table, lower, upper,
+                                                engine::Direction::kForward));
+    uint64_t bytes = 0;
+    while (cursor->Next()) {
+      if (!page.items.empty() &&
+          (page.items.size() >= limits.records_max || bytes >= limits.bytes_max)) {
+        page.more = true;
+        break;
+      }
+      bytes += cursor->image().size();
+      TAILRACE_ASSIGN_OR_RETURN(Item item, DecodeItem(cursor->image()));
+      page.items.push_back({std::string(cursor->key()), cursor->lsn(), std::move(item)});
+    }
+    TAILRACE_RETURN_IF_ERROR(cursor->status());
+    rests_on = cursor->rests_on();
+  }
+  TAILRACE_RETURN_IF_ERROR(core_->positions->WaitSafe(rests_on + 1));
+  page.met_below = core_->positions->safe();
+  return page;
 }
 
 // ---- Streams ----

@@ -1,8 +1,8 @@
 #include "engine/transaction_token.h"
 
-#include <charconv>
 #include <optional>
 
+#include "engine/item_fields.h"
 #include "engine/limits.h"
 #include "engine/utf8.h"
 #include "wal/hash.h"
@@ -18,16 +18,6 @@ constexpr char kOutcomes[] = "outcomes";
 
 constexpr char kAppliedLetter = 'A';
 constexpr char kUnchangedLetter = 'U';
-
-std::optional<uint64_t> ReadNumber(const Item& item, const char* name) {
-  const Number* number = item.GetNumber(name);
-  if (number == nullptr) return std::nullopt;
-  const std::string text = number->ToString();
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 std::optional<std::vector<WriteOutcome>> ReadOutcomes(const Item& item) {
   const std::string* letters = item.GetString(kOutcomes);
@@ -71,8 +61,8 @@ Item ToItem(const Item& key, const RememberedTransaction& transaction) {
 }
 
 Result<RememberedTransaction> FromItem(const Item& item) {
-  const auto digest = ReadNumber(item, kDigest);
-  const auto age_ms = ReadNumber(item, kAge);
+  const auto digest = GetUint64(item, kDigest);
+  const auto age_ms = GetUint64(item, kAge);
   auto outcomes = ReadOutcomes(item);
   if (!digest || !age_ms || !outcomes) {
     return Corruption(std::string("an item of ") + kTokenTable +

@@ -18,6 +18,7 @@
 #include "shards/options.h"
 #include "shards/published_shard.h"
 #include "shards/record_codec.h"
+#include "shards/retention_pin.h"
 #include "shards/segment_scanner.h"
 #include "shards/shard_reader.h"
 #include "shards/sparse_index.h"
@@ -107,6 +108,10 @@ class ShardLog {
   // Errors as Read.
   Result<SequenceNumber> SeekTime(uint64_t wall_ms) const;
 
+  // The records at or above `next` that are not trimmed. Reads one stretch between two index
+  // entries, not the log. Errors as Read.
+  Result<Backlog> BacklogFrom(SequenceNumber next) const;
+
   // Whether Read(next) would show something now. kNotFound once the shard is gone, kClosed after
   // Close.
   Result<bool> Ready(SequenceNumber next) const;
@@ -121,6 +126,10 @@ class ShardLog {
   // first record of the next. kIoError.
   Result<std::optional<SequenceNumber>> PlanTrim(uint64_t age_ms, uint64_t retention_ms,
                                                  uint64_t sealed_age_ms);
+
+  // The segments that may hold records which are not trimmed, oldest first. Damaged ones count as
+  // old as can be. kIoError.
+  Result<std::vector<SegmentSpan>> Spans() const;
 
   // Removes segments wholly below `trimmed_below`, both as of a durable checkpoint; the segment
   // that `end` names stays. Bytes freed.
@@ -211,6 +220,7 @@ class ShardLog {
                      const PageLimits& limits, uint64_t& bytes, Page& page, bool& done) const;
   Result<Cursor> FindStart(SequenceNumber next) const;
   Result<Cursor> FollowingSegment(const Cursor& cursor) const;
+  Result<Backlog> Measure(const Bounds& bounds, SequenceNumber from) const;
   std::optional<Hint> TakeHint(SequenceNumber next) const;
   void LeaveHint(const Hint& hint) const;
   SegmentPointer SegmentFor(SequenceNumber next) const;
@@ -277,7 +287,9 @@ class ShardLog {
   bool closed_ TAILRACE_GUARDED_BY(mutex_) = false;
   mutable std::vector<Hint> hints_ TAILRACE_GUARDED_BY(mutex_);
   mutable size_t next_hint_ TAILRACE_GUARDED_BY(mutex_) = 0;
-  // The age of the oldest record that the last plan kept: none expires before it.
+  // What the last plan found: where the records that have not expired begin, and the age of the
+  // first of them: no more expire before it.
+  std::optional<SequenceNumber> expired_below_ TAILRACE_GUARDED_BY(mutex_);
   std::optional<uint64_t> oldest_kept_age_ms_ TAILRACE_GUARDED_BY(mutex_);
 };
 

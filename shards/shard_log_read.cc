@@ -51,6 +51,52 @@ Result<Page> ShardLog::Read(SequenceNumber next, const PageLimits& limits) const
   }
 }
 
+Result<Backlog> ShardLog::BacklogFrom(SequenceNumber next) const {
+  while (true) {
+    Bounds bounds;
+    {
+      MutexLock lock(mutex_);
+      if (gone_) return NotFound(path_ + ": the shard has expired and was removed");
+      bounds = bounds_;
+    }
+    const auto backlog = Measure(bounds, std::max(next, bounds.trimmed_below));
+    if (backlog.ok()) return backlog;
+    // A file may be gone because its records were trimmed meanwhile.
+    MutexLock lock(mutex_);
+    if (!gone_ && bounds_.trimmed_below == bounds.trimmed_below) return backlog;
+  }
+}
+
+// What there is from the first record at or above `from` up to bounds.last.
+Result<Backlog> ShardLog::Measure(const Bounds& bounds, SequenceNumber from) const {
+  Backlog backlog;
+  if (from > bounds.last.sequence) return backlog;
+  TAILRACE_ASSIGN_OR_RETURN(Cursor cursor, FindStart(from));
+  while (backlog.records == 0) {
+    SegmentScanner scanner(cursor.view.file, cursor.view.segment->path, cursor.view.header,
+                           cursor.offset, cursor.view.end_offset, cursor.before);
+    RecordView record;
+    bool more = true;
+    do {
+      TAILRACE_ASSIGN_OR_RETURN(more, scanner.Next(record));
+    } while (more && record.sequence < from);
+    if (more) {
+      backlog.records = bounds.last.ordinal + 1 - std::min(bounds.last.ordinal, record.ordinal);
+      backlog.bytes = cursor.view.end_offset - scanner.record_offset();
+      backlog.oldest_wall_ms = record.wall_ms;
+    } else {
+      cursor.before = scanner.before();
+      TAILRACE_ASSIGN_OR_RETURN(cursor, FollowingSegment(cursor));
+    }
+  }
+  SegmentPointer segment = cursor.view.segment;
+  while ((segment = SegmentAfter(segment->base))) {
+    TAILRACE_ASSIGN_OR_RETURN(const SegmentView view, View(segment));
+    backlog.bytes += view.end_offset - std::min(view.end_offset, wal::kSegmentHeaderBytes);
+  }
+  return backlog;
+}
+
 Result<SequenceNumber> ShardLog::SeekTime(uint64_t wall_ms) const {
   while (true) {
     Bounds bounds;

@@ -12,13 +12,16 @@ Result<std::optional<SequenceNumber>> ShardLog::PlanTrim(uint64_t age_ms, uint64
   if (age_ms < retention_ms) return Below();
   const uint64_t expired_age_ms = age_ms - retention_ms;  // Records up to this age have expired.
   Bounds bounds;
+  Below below;
+  bool known = false;  // Nothing has expired since the last plan, which may not have been followed.
   {
     MutexLock lock(mutex_);
-    if (gone_ || (oldest_kept_age_ms_ && *oldest_kept_age_ms_ > expired_age_ms)) return Below();
+    if (gone_) return Below();
     bounds = bounds_;
+    known = oldest_kept_age_ms_ && *oldest_kept_age_ms_ > expired_age_ms;
+    if (known) below = expired_below_;
   }
-  Below below;
-  if (bounds.last.sequence >= bounds.trimmed_below) {
+  if (!known && bounds.last.sequence >= bounds.trimmed_below) {
     TAILRACE_ASSIGN_OR_RETURN(below, ExpiredBelow(expired_age_ms));
   }
   const SequenceNumber kept_from =
@@ -48,7 +51,37 @@ Result<std::optional<SequenceNumber>> ShardLog::ExpiredBelow(uint64_t expired_ag
   if (!scanned.ok() && scanned.code() != StatusCode::kCorruption) return scanned;
   MutexLock lock(mutex_);
   oldest_kept_age_ms_ = oldest_kept_age_ms;
+  expired_below_ = below;
   return below;
+}
+
+Result<std::vector<SegmentSpan>> ShardLog::Spans() const {
+  std::vector<SegmentPointer> segments;
+  Bounds bounds;
+  {
+    MutexLock lock(mutex_);
+    segments = segments_;
+    bounds = bounds_;
+  }
+  std::vector<SegmentSpan> spans;
+  for (size_t i = 0; i < segments.size(); ++i) {
+    SegmentSpan span;
+    if (i + 1 < segments.size()) {
+      span.next_base = segments[i + 1]->base;
+    } else if (bounds.ending) {
+      span.next_base = SequenceNumber{bounds.ending->value + 1};
+    }
+    if (span.next_base && *span.next_base <= bounds.trimmed_below) continue;
+    const auto view = View(segments[i]);
+    const auto first_age_ms = FirstAge(segments[i]);
+    for (const Status& status : {view.status(), first_age_ms.status()}) {
+      if (!status.ok() && status.code() != StatusCode::kCorruption) return status;
+    }
+    if (view.ok()) span.bytes = view->end_offset;
+    if (first_age_ms.ok()) span.first_age_ms = *first_age_ms;
+    spans.push_back(span);
+  }
+  return spans;
 }
 
 // The last segment whose first record has expired, and with it all segments before; 0 when none

@@ -69,6 +69,13 @@ struct Page {
       false;  // Nothing more will ever come: the shard is sealed and read to its end.
 };
 
+// What a shard still has for a reader.
+struct Backlog {
+  uint64_t records = 0;
+  uint64_t bytes = 0;           // In the shard's files, as frames.
+  uint64_t oldest_wall_ms = 0;  // The stamp of the first of them; 0 without one.
+};
+
 // Limits of a page; whichever is reached first ends it. At least one record is returned if there is
 // one.
 struct PageLimits {

@@ -594,6 +594,11 @@ Result<Page> ShardSet::Read(const Position& position, const PageLimits& limits) 
   return page;
 }
 
+Result<Backlog> ShardSet::BacklogFrom(const Position& position) const {
+  TAILRACE_ASSIGN_OR_RETURN(const LogPointer log, state_->Find(position));
+  return log->BacklogFrom(position.next);
+}
+
 Result<bool> ShardSet::Wait(const Position& position, uint64_t timeout_ms) const {
   return WaitAny({position}, timeout_ms);
 }
@@ -622,7 +627,7 @@ Result<bool> ShardSet::WaitAny(const std::vector<Position>& positions, uint64_t 
 
 // -------------------------------------------------------------------------------------- retention
 
-Result<frames::Trim> ShardSet::PlanTrim(uint64_t age_ms) const {
+Result<frames::Trim> ShardSet::PlanTrim(uint64_t age_ms, const std::vector<Pin>& pins) const {
   const State& s = *state_;
   std::shared_ptr<const StreamCatalogue> catalogue;
   {
@@ -631,16 +636,25 @@ Result<frames::Trim> ShardSet::PlanTrim(uint64_t age_ms) const {
   }
   frames::Trim plan;
   for (const auto& [stream_id, stream] : catalogue->streams()) {
+    std::vector<Pin> of_stream;
+    std::copy_if(pins.begin(), pins.end(), std::back_inserter(of_stream),
+                 [id = stream_id](const Pin& pin) { return pin.stream == id; });
+    std::vector<ExpiredShard> expired;
     for (const auto& [shard_id, shard] : stream.shards) {
       const auto log = s.Find(ShardKey{stream_id, shard_id});
       if (!log.ok()) continue;  // It left meanwhile.
-      TAILRACE_ASSIGN_OR_RETURN(const auto below,
+      ExpiredShard& one = expired.emplace_back(ExpiredShard{.shard = shard_id});
+      TAILRACE_ASSIGN_OR_RETURN(one.expired_below,
                                 (*log)->PlanTrim(age_ms, stream.retention_ms, shard.sealed_age_ms));
-      if (!below) continue;
+      if (of_stream.empty()) continue;
+      TAILRACE_ASSIGN_OR_RETURN(one.spans, (*log)->Spans());
+    }
+    for (const auto& [shard_id, below] : TrimsUnderPins(expired, of_stream)) {
+      if (below <= stream.shards.at(shard_id).trimmed_below) continue;
       frames::ShardTrim* const trim = plan.add_trims();
       trim->set_stream(stream_id.value);
       trim->set_shard(shard_id.value);
-      trim->set_below(below->value);
+      trim->set_below(below.value);
     }
   }
   return plan;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "shards/options.h"
+#include "shards/retention_pin.h"
 #include "shards/shard_reader.h"
 #include "shards/stream_catalogue.h"
 #include "wal/fs.h"
@@ -94,9 +95,13 @@ class ShardSet {
 
   // The Trim frame that retention asks for at this store age: each shard is trimmed behind its last
   // record that is as old as its stream's retention, and a sealed one that is so old as a whole
-  // beyond its ending. No entry where nothing moves; damaged segments go as a whole. Errors:
-  // kIoError.
-  Result<frames::Trim> PlanTrim(uint64_t age_ms) const;
+  // beyond its ending. No entry where nothing moves; damaged segments go as a whole. What a pin
+  // still needs stays, as long as the stream's files do not take more than its bytes_max; beyond
+  // that, its oldest segments go. Errors: kIoError.
+  Result<frames::Trim> PlanTrim(uint64_t age_ms, const std::vector<Pin>& pins = {}) const;
+
+  // What the shard has at and behind the position. Errors as Read.
+  Result<Backlog> BacklogFrom(const Position& position) const;
 
   // Removes what the newest durable checkpoint no longer needs: segments wholly below the trim
   // points in `durable` (the state captured for that checkpoint), and the directories of shards

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "tools/command.h"
+#include "tools/consumers_command.h"
 #include "tools/demo_command.h"
 #include "tools/dump_command.h"
 #include "tools/format.h"
@@ -68,6 +69,7 @@ void AddCommands(Registry& registry) {
   AddStreamCommands(registry);
   AddShardsCommand(registry);
   AddReadCommand(registry);
+  AddConsumersCommand(registry);
   AddDumpCommand(registry);
   AddJournalCommand(registry);
   AddStatCommand(registry);

@@ -544,6 +544,33 @@ TEST_P(DurableLineageTest, LatestIsTheMomentOfTheFirstOpening) {
   EXPECT_THAT(Users(records), ::testing::Not(::testing::Contains("old")));
 }
 
+TEST_P(DurableLineageTest, WhatExpiredBeforeAChildWasBegunIsAGap) {
+  Open();
+  const StreamId stream = MakeStream();
+  Put(1, 40, "read");
+  const ShardId parent = SplitFirst(stream);
+  EXPECT_EQ(ReadOn(*OpenReader(stream), {parent}).size(), 40u);
+  Put(1, 40, "expired");
+  clock_.Advance(25 * 3600'000);
+  ASSERT_OK(store_->RunMaintenance());
+  Put(1, 40, "new");
+  ASSERT_OK(store_->WaitFannedOut({store_->Stats()->safe}));
+  std::set<ShardId> expected;
+  for (const ShardInfo& shard : Shards(stream)) {
+    if (shard.parent == parent && shard.trimmed_below > shard.starting) expected.insert(shard.id);
+  }
+  EXPECT_EQ(expected.size(), 2u);
+  const auto reader = OpenReader(stream);
+  std::set<ShardId> gaps;
+  while (true) {
+    const auto batch = reader->Next(0);
+    ASSERT_OK(batch);
+    if (!*batch) break;
+    if ((*batch)->gap) gaps.insert((*batch)->shard);
+  }
+  EXPECT_EQ(gaps, expected);
+}
+
 TEST_P(DurableLineageTest, AMomentBeginsEveryLineage) {
   Open();
   const StreamId stream = MakeStream();

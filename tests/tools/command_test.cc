@@ -6,6 +6,7 @@
 #include <ctime>
 #include <filesystem>
 
+#include "engine/consumer.h"
 #include "engine/store.h"
 #include "tests/support/temp_dir.h"
 #include "tests/tools/run_command.h"
@@ -68,6 +69,10 @@ const std::vector<std::vector<std::string>>& Subcommands() {
                                                              {"streams", "disable"},
                                                              {"shards"},
                                                              {"read"},
+                                                             {"consumers"},
+                                                             {"consumers", "list"},
+                                                             {"consumers", "describe"},
+                                                             {"consumers", "forget"},
                                                              {"dump"},
                                                              {"journal"},
                                                              {"stat"},
@@ -258,6 +263,43 @@ TEST_F(Command, ItemsExpireAndTheDumpSaysWhoDeletedThem) {
   EXPECT_FALSE(records.front().contains("userIdentity"));
   EXPECT_EQ(run_({"ttl", "UserGames", "--off"}).out, "items do not expire\n");
   EXPECT_EQ(run_({"verify", "--deep"}).exit_code, 0);
+}
+
+TEST_F(Command, ConsumersAreListedWithWhatTheyLag) {
+  MakeGames();
+  EXPECT_EQ(run_({"consumers", "list"}).out, "no consumers\n");
+  {
+    const auto store = Store::Open(run_.store(), {}).value();
+    const StreamId stream = *store->DescribeTable("UserGames")->latest_stream;
+    const auto worker =
+        ConsumerWorker::Open(*store, "totals", stream, "w1", {.pin_bytes_max = 1 << 20}).value();
+    const auto batch = worker->Next(60'000).value();
+    ASSERT_TRUE(batch.has_value());
+    ASSERT_TRUE(worker->Fail(*batch, "no route to \x1b[31mhost").ok());
+    ASSERT_TRUE(store->Close().ok());
+  }
+  const auto all = run_.Json({"consumers", "list"});
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0]["consumer"], "totals");
+  EXPECT_EQ(all[0]["table"], "UserGames");
+  EXPECT_EQ(all[0]["pinBytesMax"], 1 << 20);
+  EXPECT_EQ(all[0]["workers"], nlohmann::json::array({"w1"}));
+  uint64_t lag = 0;
+  uint64_t blocked = 0;
+  for (const auto& shard : all[0]["shards"]) {
+    lag += shard["lagRecords"].get<uint64_t>();
+    blocked += shard.contains("blockedWhy");
+  }
+  EXPECT_EQ(lag, 2u);
+  EXPECT_EQ(blocked, 1u);
+  EXPECT_EQ(run_.Json({"consumers", "describe", "totals"}), all);
+  const std::string text = run_({"consumers", "describe", "totals"}).out;
+  EXPECT_THAT(text, HasSubstr("no route to \\u{1b}[31mhost"));
+  EXPECT_THAT(run_({"consumers", "list"}).out, HasSubstr("totals"));
+  EXPECT_EQ(run_({"consumers", "describe", "nobody"}).exit_code, 6);
+  EXPECT_EQ(run_({"consumers", "forget", "totals"}).exit_code, 0);
+  EXPECT_EQ(run_({"consumers", "list"}).out, "no consumers\n");
+  EXPECT_EQ(run_({"consumers", "forget", "totals"}).exit_code, 6);
 }
 
 // ----------------------------------------------------------------------------------- items
