@@ -12,6 +12,7 @@
 #include "engine/fork_guard.h"
 #include "engine/get_path.h"
 #include "engine/index_backfill.h"
+#include "engine/item_codec.h"
 #include "engine/maintenance.h"
 #include "engine/page_path.h"
 #include "engine/recovery.h"
