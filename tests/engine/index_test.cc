@@ -465,6 +465,7 @@ TEST_P(IndexTest, UpkeepFillsByItself) {
 }
 
 TEST_P(IndexTest, DroppedIndexesGoWithTheirEntries) {
+  options_.shared_table_bytes_max = 0;  // So that it can be seen that their families are gone.
   MakeTable({kByGame});
   PutMany(50);
   ASSERT_OK(store_->Checkpoint());

@@ -292,7 +292,14 @@ TEST_F(Command, ConsumersAreListedWithWhatTheyLag) {
   }
   EXPECT_EQ(lag, 2u);
   EXPECT_EQ(blocked, 1u);
-  EXPECT_EQ(run_.Json({"consumers", "describe", "totals"}), all);
+  // The same, but for the time that has passed.
+  auto described = run_.Json({"consumers", "describe", "totals"});
+  ASSERT_EQ(described.size(), 1u);
+  auto listed = all[0];
+  for (auto* const one : {&described[0], &listed}) {
+    for (auto& shard : (*one)["shards"]) EXPECT_EQ(shard.erase("lagMs"), 1u);
+  }
+  EXPECT_EQ(described[0], listed);
   const std::string text = run_({"consumers", "describe", "totals"}).out;
   EXPECT_THAT(text, HasSubstr("no route to \\u{1b}[31mhost"));
   EXPECT_THAT(run_({"consumers", "list"}).out, HasSubstr("totals"));

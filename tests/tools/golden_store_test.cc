@@ -51,12 +51,17 @@ class GoldenStoreTest : public ::testing::TestWithParam<std::string> {
     return result.out;
   }
 
-  // The items of every table in the order of their keys, then every stream's records.
+  // The items of every table in the order of their keys, and those of its indexes that can be read,
+  // then every stream's records.
   std::string Everything() const {
     std::string all;
     for (const auto& table : command_.Json({"tables", "list"})) {
       const auto name = table.at("table").get<std::string>();
       all += Out({"--json", "scan", name});
+      for (const auto& index : table.value("indexes", nlohmann::json::array())) {
+        if (index.at("state") != "ACTIVE") continue;
+        all += Out({"--json", "scan", name, "--index", index.at("index").get<std::string>()});
+      }
     }
     return all + Out({"--json", "dump"});
   }

@@ -50,9 +50,14 @@ class Maker {
     Create({.name = "everything",
             .keys = {.partition = {"id", ScalarType::kN}},
             .stream = ViewType::kNewAndOldImages});
-    Create({.name = "scores",
-            .keys = {{"user", ScalarType::kS}, KeyAttribute{"at", ScalarType::kN}},
-            .stream = ViewType::kKeysOnly});
+    Create(
+        {.name = "scores",
+         .keys = {{"user", ScalarType::kS}, KeyAttribute{"at", ScalarType::kN}},
+         .stream = ViewType::kKeysOnly,
+         .indexes = {{.name = "by_expiry",
+                      .keys = {{"user", ScalarType::kS}, KeyAttribute{"expires", ScalarType::kN}},
+                      .local = true,
+                      .projection = Projection::kKeysOnly}}});
     Create({.name = "blobs", .keys = {.partition = {"raw", ScalarType::kB}}});
     Create({.name = "dropped",
             .keys = {.partition = {"raw", ScalarType::kB}},
@@ -66,6 +71,8 @@ class Maker {
     const StreamInfo stream = Stream("everything");
     Must(store_.SplitShard(stream.id, stream.shards.front().id).status());
     for (int64_t id = 0; id < 10; ++id) Put("everything", Everything(id, "second"));
+    CreateIndex("everything", "by_string", "string", Projection::kAll);
+    Must(store_.RunMaintenance());  // It is filled.
   }
 
   // Behind it.
@@ -83,10 +90,19 @@ class Maker {
              .status());
     Step();
     Put("everything", Everything(4, "last"));
+    CreateIndex("blobs", "by_text", "text", Projection::kKeysOnly);  // It is not.
   }
 
  private:
   void Create(const TableSpec& spec) { Must(store_.CreateTable(spec).status()); }
+  void CreateIndex(const std::string& table, const std::string& name, const std::string& key,
+                   Projection projection) {
+    Must(store_
+             .CreateIndex(table, {.name = name,
+                                  .keys = {{key, ScalarType::kS}, std::nullopt},
+                                  .projection = projection})
+             .status());
+  }
   void Put(const std::string& table, const Item& item) {
     Must(store_.Put(table, item).status());
     Step();
