@@ -24,7 +24,8 @@ void Checkpointer::Stop() {
   {
     MutexLock lock(mutex_);
     stopping_ = true;
-    changed_.NotifyAll();
+    work_.NotifyAll();
+    room_.NotifyAll();
   }
   if (thread_.joinable()) thread_.join();
 }
@@ -39,7 +40,7 @@ void Checkpointer::RequestIfFull() {
   request_pending_.store(true);
   MutexLock lock(mutex_);
   requested_ = true;
-  changed_.NotifyAll();
+  work_.NotifyAll();
 }
 
 Status Checkpointer::WaitForRoom() {
@@ -49,9 +50,10 @@ Status Checkpointer::WaitForRoom() {
   while (!HasRoom()) {
     TAILRACE_RETURN_IF_ERROR(core_.Writable());
     if (stopping_) return Closed("the store was closed while a write waited for room");
+    // Whoever waits here wakes nobody else who does, or they would keep one another awake.
+    if (!requested_) work_.NotifyAll();
     requested_ = true;
-    changed_.NotifyAll();
-    changed_.WaitFor(mutex_, kRetryUs);
+    room_.WaitFor(mutex_, kRetryUs);
   }
   return Status::Ok();
 }
@@ -60,26 +62,31 @@ void Checkpointer::Loop() {
   while (true) {
     {
       MutexLock lock(mutex_);
-      while (!requested_ && !stopping_) changed_.Wait(mutex_);
+      while (!requested_ && !stopping_) work_.Wait(mutex_);
       if (stopping_) return;
       requested_ = false;
       request_pending_.store(false);
     }
     const Status status = Run();
     MutexLock lock(mutex_);
-    changed_.NotifyAll();
     if (status.ok() || stopping_) continue;
     core_.Report(Event::Kind::kCheckpointFailed, status.ToString());
-    changed_.WaitFor(mutex_, kRetryUs);
+    work_.WaitFor(mutex_, kRetryUs);
   }
 }
 
 Status Checkpointer::Run() {
-  MutexLock lock(run_mutex_);
-  // What an earlier, failed run froze is drained first; then what came since.
-  const bool leftover = draining_.has_value();
-  TAILRACE_RETURN_IF_ERROR(RunLocked());
-  return leftover ? RunLocked() : Status::Ok();
+  Status status;
+  {
+    MutexLock lock(run_mutex_);
+    // What an earlier, failed run froze is drained first; then what came since.
+    const bool leftover = draining_.has_value();
+    status = RunLocked();
+    if (status.ok() && leftover) status = RunLocked();
+  }
+  MutexLock lock(mutex_);
+  room_.NotifyAll();
+  return status;
 }
 
 Status Checkpointer::RunLocked() {

@@ -72,7 +72,8 @@ class Checkpointer {
   std::atomic<uint64_t> active_begin_{0};  // Where the active generation began.
 
   Mutex mutex_;
-  CondVar changed_;  // A request, room, or the end.
+  CondVar work_;  // A request, or the end.
+  CondVar room_;  // A run is over, or the end.
   bool requested_ TAILRACE_GUARDED_BY(mutex_) = false;
   bool stopping_ TAILRACE_GUARDED_BY(mutex_) = false;
   std::atomic<bool> request_pending_{false};
