@@ -1,4 +1,7 @@
 // What others see while a write or a checkpoint is held in the middle.
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <thread>
 
 #include "tests/engine/store_fixture.h"
@@ -141,6 +144,40 @@ TEST_P(StorePauseTest, WritersWaitWhileTheJournalIsAtItsLimit) {
   holder_.LetGo();
   writer.join();
   EXPECT_EQ(ReadTable(*store_, "UserGames").size(), static_cast<size_t>(kItems));
+}
+
+// Several writers that waited for room once kept one another awake, which took all the processors
+// from those who make room.
+TEST_P(StorePauseTest, WritersThatWaitForRoomSleep) {
+  constexpr int kWriters = 4;
+  constexpr int kGets = 20'000;  // Meanwhile.
+  constexpr long kWakesMax = 500;
+  Open();
+  MakeGames(std::nullopt);
+  ASSERT_OK(store_->Put("UserGames", Game(0, "small")));
+  holder_.HoldAt(PausePoint::kAfterFreeze);
+  std::vector<std::thread> writers;
+  for (int writer = 0; writer < kWriters; ++writer) {
+    writers.emplace_back([&, writer] {
+      const std::string text(20'000, 'x');
+      rusage usage;
+      long wakes = 0;  // In the write that took most.
+      for (int id = 1; id < 200; ++id) {
+        ::getrusage(RUSAGE_THREAD, &usage);
+        const long before = usage.ru_nvcsw;
+        EXPECT_OK(store_->Put("UserGames", Game(id * kWriters + writer, text)));
+        ::getrusage(RUSAGE_THREAD, &usage);
+        wakes = std::max(wakes, usage.ru_nvcsw - before);
+      }
+      EXPECT_LT(wakes, kWakesMax);
+    });
+  }
+  holder_.WaitUntilReached();
+  while (store_->Stats()->journal_live_bytes < options_.journal_bytes_max)
+    std::this_thread::yield();
+  for (int get = 0; get < kGets; ++get) ASSERT_OK(store_->Get("UserGames", GameKey(0)));
+  holder_.LetGo();
+  for (std::thread& writer : writers) writer.join();
 }
 
 TEST_P(StorePauseTest, ACatalogueChangeWaitsForCommitsUnderWay) {
