@@ -20,7 +20,7 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 constexpr int kPipeBytes = 1 << 20;
 // No process that makes progress is silent, or lives, for so long.
-constexpr auto kSilenceMax = std::chrono::seconds(60);
+constexpr auto kSilenceMax = std::chrono::seconds(180);
 // A pause point that the traffic does not come to in this time is given up.
 constexpr auto kPauseMax = std::chrono::milliseconds(1500);
 
