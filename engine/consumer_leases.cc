@@ -233,8 +233,12 @@ Status LeaseKeeper::Share(const ConsumerState& state) {
   }
   uint64_t& own = alive_[worker_];
   const uint64_t share = (leases + alive_.size() - 1) / alive_.size();
+  // Those of an earlier life under this name come first, and all of them: left alone they would
+  // look, in the next round, like those of another worker under it. Others may take them from here.
+  std::stable_partition(free.begin(), free.end(),
+                        [&](const LeaseRecord* lease) { return lease->owner == worker_; });
   for (const LeaseRecord* const lease : free) {
-    if (own >= share) return Status::Ok();
+    if (own >= share && lease->owner != worker_) return Status::Ok();
     TAILRACE_ASSIGN_OR_RETURN(const bool taken, Take(*lease));
     own += taken ? 1 : 0;
   }

@@ -87,6 +87,7 @@ void RunTraffic(World& world) {
   threads.emplace_back([&] { RunControl(world); });
   threads.emplace_back([&] { RunDurableReader(world); });
   threads.emplace_back([&] { RunPlainReader(world); });
+  threads.emplace_back([&] { RunConsumer(world); });
   for (uint32_t i = 0; i < world.plan.writers; ++i) {
     threads.emplace_back(
         [&world, i] { RunWriter(world, static_cast<uint8_t>(kFirstWriterThread + i)); });

@@ -14,7 +14,9 @@ class Dumper {
 
   Status Run() {
     TAILRACE_ASSIGN_OR_RETURN(const auto tables, world_.store->ListTables());
-    for (const TableInfo& table : tables) TAILRACE_RETURN_IF_ERROR(DumpTable(table));
+    for (const TableInfo& table : tables) {
+      if (table.name != kEffectTable) TAILRACE_RETURN_IF_ERROR(DumpTable(table));
+    }
     const size_t before_streams = events_.size();
     Status status = DumpStreams();
     // The store's own upkeep may trim meanwhile what had expired before; nothing expires now.

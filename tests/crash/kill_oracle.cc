@@ -38,6 +38,21 @@ void Oracle::Opened(const Event& event) {
   highest_lsn_ = std::max(highest_lsn_, event.second);
 }
 
+void Oracle::HearEffect(const Event& event) {
+  uint64_t& ordinal = effects_[{event.stream, event.shard}];
+  if (event.kind == EventKind::kEffect) {
+    ++counts_.effects;
+    ordinal = event.ordinal;
+    return;
+  }
+  if (event.ordinal != 0) ++counts_.effects_found;
+  if (event.ordinal < ordinal) {
+    Complain("stream " + std::to_string(event.stream) + ", shard " + std::to_string(event.shard) +
+             ": a consumer goes on behind the effect of ordinal " + std::to_string(event.ordinal) +
+             ", and " + std::to_string(ordinal) + " was acknowledged");
+  }
+}
+
 void Oracle::Judge(const std::vector<Event>& events) {
   ++counts_.processes;
   const Complaint complain = [this](const std::string& problem) { Complain(problem); };
@@ -51,6 +66,8 @@ void Oracle::Judge(const std::vector<Event>& events) {
       Complain(event.text.data());
     } else if (event.kind == EventKind::kOpened) {
       Opened(event);
+    } else if (event.kind == EventKind::kEffect || event.kind == EventKind::kEffectFound) {
+      HearEffect(event);
     } else if (event.kind == EventKind::kStopped) {
       stopped = true;
     } else if (dumped) {

@@ -16,7 +16,8 @@
 //    to remember it is not over; its changes have consecutive sequence numbers, and their records
 //    say so;
 //  - the store itself deletes only items that have expired, and its records say that it did;
-//  - a durable reader goes on behind its last checkpoint.
+//  - a durable reader goes on behind its last checkpoint, and so does a consumer, whose effects are
+//    stored with its checkpoints or not at all.
 #pragma once
 
 #include <cstdint>
@@ -99,6 +100,8 @@ struct KillCounts {
   uint64_t transactions_found = 0;    // Of these, found whole.
   uint64_t shards_opened = 0;         // By splits, rotations and merges.
   uint64_t table_changes = 0;         // Tables made and dropped, streams enabled and disabled.
+  uint64_t effects = 0;               // Stored by the consumer with its checkpoints,
+  uint64_t effects_found = 0;         // and found again when it went on.
 };
 
 class Oracle {
@@ -117,10 +120,12 @@ class Oracle {
 
  private:
   void Opened(const Event& event);
+  void HearEffect(const Event& event);
   void Complain(const std::string& problem) { problems_.push_back(problem); }
 
   Proven proven_;
   History history_;
+  std::map<ShardKey, uint64_t> effects_;  // Ordinals that were acknowledged.
   uint64_t store_id_ = 0;
   uint64_t highest_lsn_ = 0;  // Of every opening, judged or not.
   uint64_t highest_epoch_ = 0;

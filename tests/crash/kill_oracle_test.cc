@@ -713,6 +713,17 @@ const std::vector<Breach> kBreachesOfLives = {
                      {OfReader(EventKind::kAttachment, 1), Delivered(2, 160), Delivered(3, 200)});
      },
      "ordinal 3 that a reader was given is gone"},
+    {"AnEffectIsLost",
+     [](Story& story) {
+       Event effect{.kind = EventKind::kEffect};
+       effect.stream = effect.shard = 1;
+       effect.ordinal = 2;
+       story[0].push_back(effect);
+       effect.kind = EventKind::kEffectFound;
+       effect.ordinal = 1;
+       story[1].push_back(effect);
+     },
+     "and 2 was acknowledged"},
     {"AReaderIsToldOfAGapThatIsNone",
      [](Story& story) {
        Event gap = OfReader(EventKind::kGap, 0);

@@ -43,6 +43,9 @@ inline constexpr char kExpires[] = "expires";
 inline constexpr uint32_t kTableNames = 5;
 inline constexpr uint32_t kKeysPerTable = 32;
 
+// The consumer's own table.
+inline constexpr char kEffectTable[] = "effects";
+
 // The keys and items of one table name. Immutable.
 class KeySpace {
  public:
@@ -153,6 +156,9 @@ enum class EventKind : uint8_t {
   kCheckpointBegin,  // stream, shard, ordinal: the last record delivered
   kCheckpointEnd,    // code
   kSought,  // thread, stream, shard, sequence: asked for, outcome: StartAt; then kDelivered
+
+  kEffect,       // stream, shard, ordinal: the consumer's checkpoint and its effect are stored
+  kEffectFound,  // stream, shard, ordinal: the effect that the consumer goes on behind
 
   kStopped,  // The store was closed.
   kFailure,  // text: what went wrong

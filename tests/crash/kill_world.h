@@ -80,6 +80,7 @@ void RunWriter(World& world, uint8_t thread);
 void RunControl(World& world);
 void RunDurableReader(World& world);
 void RunPlainReader(World& world);
+void RunConsumer(World& world);
 
 // The states in a change record, into the event; images that the view does not have are told as
 // such. Tells of a failure if the record is not one that our writes can give.

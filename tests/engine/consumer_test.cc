@@ -398,6 +398,21 @@ TEST_P(ConsumerTest, AWorkerThatComesBackTakesItsLeasesAtOnce) {
   EXPECT_THAT(twice.message(), HasSubstr("another worker"));
 }
 
+// It takes back all of them, though its share is less by now; the other worker is to take its own.
+TEST_P(ConsumerTest, AWorkerThatComesBackBesideAnotherTakesItsLeasesToo) {
+  Open();
+  const StreamId stream = MakeStream();
+  Worker first = OpenWorker(stream, "a");
+  ASSERT_OK(first->KeepLeases());
+  ASSERT_EQ(first->leases().size(), 4u);
+  const Worker second = OpenWorker(stream, "b");
+  ASSERT_OK(second->KeepLeases());  // It is there, and takes one.
+  first = OpenWorker(stream, "a");  // As after a restart.
+  for (int round = 0; round < 5; ++round) Round({first.get(), second.get()});
+  EXPECT_EQ(first->leases().size(), 2u);
+  EXPECT_EQ(second->leases().size(), 2u);
+}
+
 TEST_P(ConsumerTest, ParentsAreFinishedBeforeTheirChildren) {
   Open();
   options_.shards_per_stream = 1;
