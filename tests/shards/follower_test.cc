@@ -407,7 +407,7 @@ TEST_F(FollowerTest, ReadersRaceWithTheOwner) {
     }
   };
   std::vector<std::thread> readers;
-  for (const uint64_t shard : {1, 1, 2, 2}) readers.emplace_back(read, ShardId{shard});
+  for (const uint64_t shard : {1u, 1u, 2u, 2u}) readers.emplace_back(read, ShardId{shard});
   for (int round = 0; round < 60; ++round) {
     Lsn before = journal_.end();
     Write(10);

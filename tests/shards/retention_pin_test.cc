@@ -18,7 +18,7 @@ SequenceNumber Number(uint64_t value) { return SequenceNumber{value}; }
 ExpiredShard MakeShard(ShardId id, std::optional<uint64_t> expired_below, uint64_t age_shift = 0) {
   ExpiredShard shard{.shard = id, .expired_below = std::nullopt, .spans = {}};
   if (expired_below) shard.expired_below = Number(*expired_below);
-  for (const uint64_t base : {10, 20, 30, 40}) {
+  for (const uint64_t base : {10u, 20u, 30u, 40u}) {
     SegmentSpan& span = shard.spans.emplace_back();
     span.bytes = 100;
     span.first_age_ms = base + age_shift;
