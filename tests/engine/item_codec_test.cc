@@ -12,6 +12,7 @@
 #include "tests/engine/random_items.h"
 #include "tests/support/random.h"
 #include "tests/support/seed.h"
+#include "tests/support/test_paths.h"
 
 namespace tailrace {
 namespace {
@@ -311,7 +312,7 @@ Item GoldenItem() {
 
 // The hex digits of a golden file: comments after #, white space ignored.
 std::string GoldenHex(const std::string& name) {
-  std::ifstream file(std::string(TAILRACE_SOURCE_DIR "/tests/golden/") + name);
+  std::ifstream file(SourcePath("tests/golden/" + name));
   EXPECT_TRUE(file.is_open()) << name;
   std::string hex;
   for (std::string line; std::getline(file, line);) {

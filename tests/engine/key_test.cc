@@ -16,6 +16,7 @@
 #include "tests/engine/random_items.h"
 #include "tests/support/random.h"
 #include "tests/support/seed.h"
+#include "tests/support/test_paths.h"
 #include "wal/coding.h"
 #include "wal/hash.h"
 
@@ -389,7 +390,7 @@ TEST(KeyRangeTest, BadConditionsAreRefused) {
 // ---- The bytes on disk. ----
 
 TEST(KeyTest, GoldenKeysHaveTheDocumentedBytes) {
-  std::ifstream file(TAILRACE_SOURCE_DIR "/tests/golden/keys.hex");
+  std::ifstream file(SourcePath("tests/golden/keys.hex"));
   std::vector<std::string> golden;
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line.substr(0, line.find('#')));

@@ -15,6 +15,7 @@
 #include "tests/engine/random_items.h"
 #include "tests/support/random.h"
 #include "tests/support/seed.h"
+#include "tests/support/test_paths.h"
 
 namespace tailrace {
 namespace {
@@ -309,7 +310,7 @@ TEST(NumberTest, ArithmeticAndOrderAgreeWithFixedPoint) {
 }
 
 TEST(NumberTest, AgreesWithVectorsMadeElsewhere) {
-  std::ifstream file(TAILRACE_SOURCE_DIR "/tests/golden/number_vectors.txt");
+  std::ifstream file(SourcePath("tests/golden/number_vectors.txt"));
   const auto expected = [](const std::string& text) -> std::string {
     if (text == "overflow") return kOverflow;
     if (text == "underflow") return kUnderflow;

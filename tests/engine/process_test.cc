@@ -14,6 +14,7 @@
 
 #include "engine/durable_reader.h"
 #include "tests/engine/store_fixture.h"
+#include "tests/support/test_paths.h"
 
 namespace tailrace::test {
 namespace {
@@ -127,7 +128,7 @@ std::map<std::string, std::function<Status(Store&)>> EveryCall(StreamId stream,
 }
 
 TEST(ProcessTestItself, KnowsEveryCallOfAStore) {
-  std::ifstream file(TAILRACE_SOURCE_DIR "/engine/store.h");
+  std::ifstream file(SourcePath("engine/store.h"));
   const std::string header((std::istreambuf_iterator<char>(file)), {});
   const std::regex declared(R"(\n  virtual [^;~(]*?(\w+)\()");
   const auto calls = EveryCall({}, {});

@@ -11,6 +11,7 @@
 #include "engine/store_files.h"
 #include "tests/support/expect_ok.h"
 #include "tests/support/sim_fs.h"
+#include "tests/support/test_paths.h"
 #include "wal/hash.h"
 
 namespace tailrace::engine {
@@ -20,7 +21,7 @@ using test::SimFs;
 
 // The golden file's parts, by the name in brackets before each.
 std::string Golden(const std::string& part) {
-  std::ifstream file(TAILRACE_SOURCE_DIR "/tests/golden/store_files.hex");
+  std::ifstream file(SourcePath("tests/golden/store_files.hex"));
   std::string bytes;
   std::string line;
   bool inside = false;

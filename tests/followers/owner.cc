@@ -9,6 +9,8 @@
 
 #include <cerrno>
 
+#include "tests/support/test_paths.h"
+
 extern char** environ;
 
 namespace tailrace::test {
@@ -18,7 +20,7 @@ Owner::Owner(const std::string& directory, const std::string& mode, uint64_t wal
   int answers[2];
   EXPECT_EQ(::pipe2(orders, O_CLOEXEC), 0);
   EXPECT_EQ(::pipe2(answers, O_CLOEXEC), 0);
-  std::string words[] = {TAILRACE_BINARY_DIR "/bin/follower_owner", directory, mode,
+  std::string words[] = {BinaryPath("bin/follower_owner"), directory, mode,
                          std::to_string(wall_ms)};
   char* argv[] = {words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
   posix_spawn_file_actions_t actions;

@@ -10,6 +10,7 @@
 #include "tests/support/expect_ok.h"
 #include "tests/support/random.h"
 #include "tests/support/seed.h"
+#include "tests/support/test_paths.h"
 
 namespace tailrace::shards {
 namespace {
@@ -149,7 +150,7 @@ std::string Hex(ByteView bytes) {
 
 // The hex digits of a golden file.
 std::string ReadGolden(const std::string& name) {
-  std::ifstream file(TAILRACE_SOURCE_DIR "/tests/golden/" + name);
+  std::ifstream file(SourcePath("tests/golden/" + name));
   std::string golden;
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line.substr(0, line.find('#')));

@@ -11,6 +11,7 @@
 #include "tests/shards/shard_rig.h"
 #include "tests/support/expect_ok.h"
 #include "tests/support/sim_fs.h"
+#include "tests/support/test_paths.h"
 #include "wal/segment.h"
 
 namespace tailrace::shards::test {
@@ -379,7 +380,7 @@ TEST(OfflineTest, ListsShardsWithTheirHeaders) {
 
 // ----------------------------------------------------------------------------------------- golden
 
-constexpr const char* kGoldenPath = TAILRACE_SOURCE_DIR "/tests/golden/shard_log.txt";
+const std::string kGoldenPath = SourcePath("tests/golden/shard_log.txt");
 
 // All files of the small shard log: name, size, then 32 bytes a line in hexadecimal; runs of zero
 // lines are left out.

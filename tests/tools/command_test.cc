@@ -9,6 +9,7 @@
 #include "engine/consumer.h"
 #include "engine/store.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_paths.h"
 #include "tests/tools/run_command.h"
 
 namespace tailrace::test {
@@ -166,7 +167,7 @@ TEST_F(Command, GlobalOptionsMayStandBehindTheSubcommand) {
 CommandResult ScanInShell(const std::string& store, const std::string& behind,
                           const std::string& err_path) {
   const std::string command =
-      "'" TAILRACE_BINARY_DIR "/bin/tailrace' scan UserGames --store '" + store + "' ";
+      "'" + BinaryPath("bin/tailrace") + "' scan UserGames --store '" + store + "' ";
   const std::string line = "bash -c \"" + command + "2> '" + err_path + "' " + behind + "\"";
   const int status = std::system(line.c_str());
   return {.exit_code = WEXITSTATUS(status), .err = ReadFile(err_path)};

@@ -16,6 +16,7 @@
 #include "tests/support/copy_store.h"
 #include "tests/support/expect_ok.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_paths.h"
 #include "tests/tools/run_command.h"
 
 namespace tailrace::test {
@@ -28,7 +29,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 const KeySchema kKeys{.partition = {"game_id", ScalarType::kN}};
-constexpr char kGolden[] = TAILRACE_SOURCE_DIR "/tests/golden/";
+const std::string kGolden = SourcePath("tests/golden/");
 
 std::string KeyOf(int64_t id) { return EncodeKey(kKeys, Item{{"game_id", Value::N(id)}}).value(); }
 
@@ -143,9 +144,9 @@ class Dump : public testing::Test {
       const TempDir fresh;
       std::filesystem::create_directory(fresh.path() + "/streams");
       WriteLogs(fresh.path() + "/streams");
-      WriteFile(kGolden + std::string("games_streams.txt"), ToText(fresh.path()));
+      WriteFile(kGolden + "games_streams.txt", ToText(fresh.path()));
     }
-    FromText(ReadFile(kGolden + std::string("games_streams.txt")), directory_.path());
+    FromText(ReadFile(kGolden + "games_streams.txt"), directory_.path());
     streams_ = directory_.path() + "/streams";
   }
 
@@ -193,7 +194,7 @@ TEST_F(Dump, TheGoldenFilesAreWhatIsWrittenToday) {
   const TempDir fresh;
   std::filesystem::create_directory(fresh.path() + "/streams");
   WriteLogs(fresh.path() + "/streams");
-  EXPECT_EQ(ToText(fresh.path()), ReadFile(kGolden + std::string("games_streams.txt")));
+  EXPECT_EQ(ToText(fresh.path()), ReadFile(kGolden + "games_streams.txt"));
 }
 
 TEST_F(Dump, RecordsComeInCommitOrderOverAllShards) {

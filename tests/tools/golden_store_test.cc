@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_paths.h"
 #include "tests/tools/run_command.h"
 
 namespace tailrace::test {
@@ -17,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kStores = TAILRACE_SOURCE_DIR "/tests/golden/stores";
+const fs::path kStores = SourcePath("tests/golden/stores");
 
 std::vector<std::string> Names() {
   std::vector<std::string> names;

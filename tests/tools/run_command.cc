@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_paths.h"
 
 extern char** environ;
 
@@ -22,7 +23,7 @@ namespace {
 // Starts the command; `err_fd` becomes its standard error.
 pid_t Start(const std::vector<std::string>& words, const std::string& in_path,
             const std::string& out_path, int err_fd) {
-  const std::string program = TAILRACE_BINARY_DIR "/bin/tailrace";
+  const std::string program = BinaryPath("bin/tailrace");
   std::vector<char*> argv = {const_cast<char*>(program.c_str())};
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);

@@ -13,6 +13,7 @@
 #include <sstream>
 #include <string>
 
+#include "tests/support/test_paths.h"
 #include "tests/wal/journal_rig.h"
 #include "wal/coding.h"
 #include "wal/frame.h"
@@ -46,7 +47,7 @@ const std::vector<GoldenFrame>& GoldenFrames() {
 }
 
 std::string GoldenPath(Durability durability) {
-  return std::string(TAILRACE_SOURCE_DIR) + "/tests/golden/journal_" +
+  return SourcePath("tests/golden/journal_") +
          (durability == Durability::kSync ? "sync" : "buffered") + ".txt";
 }
 
@@ -170,7 +171,7 @@ TEST_P(JournalGoldenTest, GoldenFilesAreRead) {
 
 // The bytes of the example called `name`: the hexadecimal columns of the block behind its marker.
 std::string DocumentedBytes(const std::string& name) {
-  const std::string page = ReadText(std::string(TAILRACE_SOURCE_DIR) + "/docs/log-format.md");
+  const std::string page = ReadText(SourcePath("docs/log-format.md"));
   const size_t marker = page.find("<!-- example: " + name + " -->");
   EXPECT_NE(marker, std::string::npos);
   const size_t begin = page.find("```\n", marker);

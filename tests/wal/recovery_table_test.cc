@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/test_paths.h"
+
 namespace tailrace::wal {
 namespace {
 
@@ -86,7 +88,7 @@ TEST(RecoveryTableTest, DurableBytesAreNeverCut) {
 // The rows of docs/log-format.md: label -> what it asks of each fact.
 std::map<std::string, std::string> DocumentedRows() {
   std::map<std::string, std::string> rows;
-  std::ifstream page(TAILRACE_SOURCE_DIR "/docs/log-format.md");
+  std::ifstream page(SourcePath("docs/log-format.md"));
   for (std::string line; std::getline(page, line);) {
     if (!line.starts_with("| ")) continue;
     std::istringstream cells(line.substr(2));
