@@ -79,14 +79,37 @@ Status Checkpointer::Run() {
   Status status;
   {
     MutexLock lock(run_mutex_);
-    // What an earlier, failed run froze is drained first; then what came since.
-    const bool leftover = draining_.has_value();
-    status = RunLocked();
-    if (status.ok() && leftover) status = RunLocked();
+    status = RunAll();
   }
   MutexLock lock(mutex_);
   room_.NotifyAll();
   return status;
+}
+
+Status Checkpointer::RunAll() {
+  // What an earlier, failed run froze is drained first; then what came since.
+  const bool leftover = draining_.has_value();
+  Status status = RunLocked();
+  if (status.ok() && leftover) status = RunLocked();
+  return status;
+}
+
+Status Checkpointer::RunAndHoldFiles(const std::function<Status()>& look) {
+  Status status;
+  {
+    MutexLock lock(run_mutex_);
+    status = RunAll();
+    if (status.ok()) status = look();
+    if (status.ok()) ++files_held_;
+  }
+  MutexLock lock(mutex_);
+  room_.NotifyAll();
+  return status;
+}
+
+void Checkpointer::ReleaseFiles() {
+  MutexLock lock(run_mutex_);
+  --files_held_;
 }
 
 Status Checkpointer::RunLocked() {
@@ -209,6 +232,7 @@ Status Checkpointer::CleanUp(Draining done) {
   TAILRACE_RETURN_IF_ERROR(DropFamilies(*done.catalogue));
   TAILRACE_RETURN_IF_ERROR(core_.index->Tidy());
   core_.Pause(PausePoint::kBeforeUnlink);
+  if (files_held_ > 0) return Status::Ok();
   return core_.shards->RemoveTrimmed(*done.shards).status();
 }
 

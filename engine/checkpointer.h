@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -31,6 +32,12 @@ class Checkpointer {
   // what could not be drained stays in memory and the journal, and is tried again.
   Status Run();
 
+  // Run, and then `look`, during which nothing enters the item index and no file is removed. On OK
+  // the files of shard logs that a cut has given up stay until ReleaseFiles was called as often;
+  // they go with the next checkpoint.
+  Status RunAndHoldFiles(const std::function<Status()>& look);
+  void ReleaseFiles();
+
   // Asks for a checkpoint in the background when the active generation is full. Cheap.
   void RequestIfFull();
 
@@ -54,6 +61,7 @@ class Checkpointer {
   };
 
   void Loop();
+  Status RunAll() TAILRACE_REQUIRES(run_mutex_);
   Status RunLocked() TAILRACE_REQUIRES(run_mutex_);
   Status Freeze() TAILRACE_REQUIRES(run_mutex_);
   Status MakeDurable(Draining& draining);
@@ -61,13 +69,14 @@ class Checkpointer {
   Status WriteItems(const Draining& draining, ItemIndex::Ingest& ingest);
   std::string EncodeCut(const Draining& draining) const;
   Result<bool> CutReached(Lsn at);
-  Status CleanUp(Draining done);
+  Status CleanUp(Draining done) TAILRACE_REQUIRES(run_mutex_);
   Status DropFamilies(const Catalogue& catalogue);
   bool Full() const;
 
   Core& core_;
   Mutex run_mutex_;
   std::optional<Draining> draining_ TAILRACE_GUARDED_BY(run_mutex_);
+  uint64_t files_held_ TAILRACE_GUARDED_BY(run_mutex_) = 0;
   std::atomic<uint64_t> completed_{0};
   std::atomic<uint64_t> active_begin_{0};  // Where the active generation began.
 

@@ -149,6 +149,15 @@ Status Answer(Store& store, const local::ReadStats&, local::Response& response) 
   return Status::Ok();
 }
 
+Status Answer(Store& store, const local::Backup& call, local::Response& response) {
+  if (!call.directory().starts_with('/')) {
+    return InvalidArgument("the backup's directory must be an absolute path");
+  }
+  TAILRACE_ASSIGN_OR_RETURN(const BackupReport report, store.Backup(call.directory()));
+  *response.mutable_backup() = engine::ToWire(report);
+  return Status::Ok();
+}
+
 Status Dispatch(Store& store, const local::Request& request, local::Response& response) {
   if (request.version() != engine::kLocalVersion) {
     return Unsupported("the request has version " + std::to_string(request.version()) +
@@ -176,6 +185,8 @@ Status Dispatch(Store& store, const local::Request& request, local::Response& re
       return Answer(store, request.describe_stream(), response);
     case local::Request::kReadStats:
       return Answer(store, request.read_stats(), response);
+    case local::Request::kBackup:
+      return Answer(store, request.backup(), response);
     case local::Request::CALL_NOT_SET:
       break;
   }

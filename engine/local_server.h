@@ -4,8 +4,8 @@
 //   auto store = Store::Open("/var/lib/games", {}).value();
 //   auto server = LocalServer::Start(*store, "/var/lib/games").value();
 //
-// While it runs, `tailrace get`, `put`, `delete`, `query`, `scan`, `tables`, `streams`, `shards`
-// and `stat` work on the store. Conditions and updaters are C++ and do not cross.
+// While it runs, `tailrace get`, `put`, `delete`, `query`, `scan`, `tables`, `streams`, `shards`,
+// `stat` and `backup` work on the store. Conditions and updaters are C++ and do not cross.
 // docs/local-socket.md.
 #pragma once
 

@@ -12,6 +12,8 @@ namespace {
 // For an owner that makes no progress, its disk stuck say.
 constexpr uint64_t kAnswerMsMax = 60'000;
 constexpr uint64_t kSendMsMax = 10'000;
+// For a backup: it takes as long as it takes, and an owner that dies meanwhile ends the connection.
+constexpr uint64_t kBackupMsMax = 7ull * 24 * 3600'000;
 
 class LocalStoreImpl final : public Store {
  public:
@@ -31,6 +33,7 @@ class LocalStoreImpl final : public Store {
   Result<std::vector<StreamInfo>> ListStreams(const std::optional<std::string>& table) override;
   Result<StreamInfo> DescribeStream(StreamId stream) override;
   Result<StoreStats> Stats() override;
+  Result<BackupReport> Backup(const std::string& directory, const BackupOptions& options) override;
 
   // Writes came back when they were safe.
   Status Wait(const CommitToken&) override { return Status::Ok(); }
@@ -94,7 +97,8 @@ class LocalStoreImpl final : public Store {
     return Busy(directory_ + " is in use by a process whose socket does not take " + what +
                 "; stop that process");
   }
-  Result<local::Response> Call(const local::Request& request, StatusCode cut_short) const;
+  Result<local::Response> Call(const local::Request& request, StatusCode cut_short,
+                               uint64_t answer_ms_max = kAnswerMsMax) const;
   Result<WriteResult> Write(const local::Request& request, const WriteOptions& options) const;
 
   const std::string directory_;
@@ -107,8 +111,8 @@ local::Request NewRequest() {
 }
 
 // One connection for one request. Once it was sent, an end of the connection is `cut_short`.
-Result<local::Response> LocalStoreImpl::Call(const local::Request& request,
-                                             StatusCode cut_short) const {
+Result<local::Response> LocalStoreImpl::Call(const local::Request& request, StatusCode cut_short,
+                                             uint64_t answer_ms_max) const {
   const std::string frame = request.SerializeAsString();
   if (frame.size() > engine::kLocalRequestBytesMax) {
     return InvalidArgument("the request is too long for the socket");
@@ -119,7 +123,7 @@ Result<local::Response> LocalStoreImpl::Call(const local::Request& request,
   }
   TAILRACE_RETURN_IF_ERROR(socket.status());
   TAILRACE_RETURN_IF_ERROR(engine::SendFrame(*socket, frame, kSendMsMax));
-  const auto answer = engine::ReceiveFrame(*socket, engine::kLocalResponseBytesMax, kAnswerMsMax);
+  const auto answer = engine::ReceiveFrame(*socket, engine::kLocalResponseBytesMax, answer_ms_max);
   if (!answer.ok()) {
     return Status(cut_short, "the process that has the store open did not answer: " +
                                  answer.status().message());
@@ -269,6 +273,15 @@ Result<StoreStats> LocalStoreImpl::Stats() {
   TAILRACE_ASSIGN_OR_RETURN(const auto response, Call(request, StatusCode::kClosed));
   if (!response.has_stats()) return Astray();
   return engine::FromWire(response.stats());
+}
+
+// The owner writes it, where it sees that path, and tells nothing before it is done.
+Result<BackupReport> LocalStoreImpl::Backup(const std::string& directory, const BackupOptions&) {
+  local::Request request = NewRequest();
+  request.mutable_backup()->set_directory(directory);
+  TAILRACE_ASSIGN_OR_RETURN(const auto response, Call(request, StatusCode::kClosed, kBackupMsMax));
+  if (!response.has_backup()) return Astray();
+  return engine::FromWire(response.backup());
 }
 
 }  // namespace

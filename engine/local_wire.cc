@@ -229,6 +229,30 @@ Result<StreamInfo> FromWire(const local::Stream& wire) {
   return stream;
 }
 
+local::BackupReport ToWire(const BackupReport& report) {
+  local::BackupReport wire;
+  wire.set_store_id(report.store_id.value);
+  wire.set_cut(report.cut.value);
+  wire.set_taken_ms(report.taken_ms);
+  wire.set_tables(report.tables);
+  wire.set_items(report.items);
+  wire.set_shards(report.shards);
+  wire.set_files(report.files);
+  wire.set_bytes(report.bytes);
+  return wire;
+}
+
+BackupReport FromWire(const local::BackupReport& report) {
+  return {.store_id = StoreId{report.store_id()},
+          .cut = Lsn{report.cut()},
+          .taken_ms = report.taken_ms(),
+          .tables = report.tables(),
+          .items = report.items(),
+          .shards = report.shards(),
+          .files = report.files(),
+          .bytes = report.bytes()};
+}
+
 local::Stats ToWire(const StoreStats& stats) {
   local::Stats wire;
   wire.set_store_id(stats.store_id.value);

@@ -36,6 +36,9 @@ Result<TableInfo> FromWire(const local::Table& table);
 local::Stream ToWire(const StreamInfo& stream);
 Result<StreamInfo> FromWire(const local::Stream& stream);
 
+local::BackupReport ToWire(const BackupReport& report);
+BackupReport FromWire(const local::BackupReport& report);
+
 local::Stats ToWire(const StoreStats& stats);
 StoreStats FromWire(const local::Stats& stats);
 

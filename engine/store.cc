@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <new>
 
+#include "engine/backup_writer.h"
 #include "engine/catalogue_writer.h"
 #include "engine/checkpointer.h"
 #include "engine/consumer_host.h"
@@ -162,6 +163,10 @@ class StoreImpl final : public Store, public engine::ConsumerHost {
     return maintenance_.ConfirmDowntime();
   }
   Result<StoreStats> Stats() override;
+  Result<BackupReport> Backup(const std::string& directory, const BackupOptions& options) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return engine::WriteBackup(*core_, checkpointer_, directory, options);
+  }
 
   // What consumers need besides.
   const Clock& clock() const override { return *core_->options.clock; }

@@ -25,6 +25,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/backup.h"
 #include "engine/index_spec.h"
 #include "engine/key.h"
 #include "engine/limits.h"
@@ -457,6 +458,14 @@ class Store {
   // Counts the pending downtime as age at once (an operator says that the clock is right).
   virtual Status ConfirmDowntime() = 0;
   virtual Result<StoreStats> Stats() = 0;
+  // Copies the store, as it is at one moment behind the call's beginning, to `directory`, which
+  // must be missing or empty, or hold what an interrupted backup left there. The store stays in
+  // use; it keeps what retention gives up meanwhile. What is copied is verified: damage in it is
+  // kCorruption, with the place, and then there is no backup. Errors besides: kAlreadyExists
+  // (something else is in `directory`), kBusy (another backup goes there), kClosed (on_progress
+  // ended it), kNoSpace.
+  virtual Result<BackupReport> Backup(const std::string& directory,
+                                      const BackupOptions& options = {}) = 0;
 };
 
 }  // namespace tailrace

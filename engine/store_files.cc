@@ -16,14 +16,14 @@ constexpr uint64_t kIdentityMagic = 0x4552'4f54'534c'5254;  // "TRLSTORE" in fil
 constexpr uint64_t kIdentityBytes = 48;
 constexpr uint64_t kIdentityHashAt = kIdentityBytes - 8;
 
+}  // namespace
+
 std::string ParentOf(const std::string& path) {
   const auto end = path.find_last_not_of('/');
   const auto slash = end == std::string::npos ? end : path.find_last_of('/', end);
   if (slash == std::string::npos) return path.starts_with('/') ? "/" : ".";
   return slash == 0 ? "/" : path.substr(0, slash);
 }
-
-}  // namespace
 
 StorePaths::StorePaths(const std::string& path)
     : directory(path),

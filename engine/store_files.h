@@ -57,6 +57,9 @@ Status WriteIdentity(wal::FileSystem& fs, const StorePaths& paths, const StoreId
 Result<std::unique_ptr<wal::FileLock>> ClaimDirectory(wal::FileSystem& fs, const StorePaths& paths,
                                                       bool create);
 
+// The directory that holds `path`.
+std::string ParentOf(const std::string& path);
+
 // A new random id.
 StoreId DrawStoreId();
 

@@ -6,6 +6,7 @@
 #include <exception>
 #include <new>
 
+#include "tools/backup_command.h"
 #include "tools/command.h"
 #include "tools/consumers_command.h"
 #include "tools/demo_command.h"
@@ -72,6 +73,7 @@ void AddCommands(Registry& registry) {
   AddConsumersCommand(registry);
   AddDumpCommand(registry);
   AddJournalCommand(registry);
+  AddBackupCommands(registry);
   AddStatCommand(registry);
   AddVerifyCommand(registry);
   AddDemoCommand(registry);

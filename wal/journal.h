@@ -185,6 +185,10 @@ struct JournalStart {
   // The new epoch will be above this one.
   Epoch epoch_floor;
 
+  // The new epoch begins at or above this position: where lower ones are in use in what goes with
+  // a new journal (a restored store's streams).
+  Lsn start_floor;
+
   // Whether an empty or missing directory is the start of a new journal or a loss (kCorruption).
   bool may_create = false;
 };

@@ -64,7 +64,9 @@ class Planner {
         directory_(directory),
         start_(start),
         known_durable_(std::max(start.known_durable, start.from)) {
-    plan_.new_start = kFirstLsn;
+    // Beyond kPositionMax it is refused below.
+    const uint64_t floor = std::min(start.start_floor.value, kPositionMax + 1);
+    plan_.new_start = std::max(kFirstLsn, Lsn{RoundUpToBlock(floor)});
   }
 
   Result<RecoveryPlan> Plan() {
