@@ -18,6 +18,7 @@
 #include "tools/journal_command.h"
 #include "tools/pages_command.h"
 #include "tools/read_command.h"
+#include "tools/salvage_command.h"
 #include "tools/scan_commands.h"
 #include "tools/stat_command.h"
 #include "tools/stream_commands.h"
@@ -74,6 +75,7 @@ void AddCommands(Registry& registry) {
   AddDumpCommand(registry);
   AddJournalCommand(registry);
   AddBackupCommands(registry);
+  AddSalvageCommand(registry);
   AddStatCommand(registry);
   AddVerifyCommand(registry);
   AddDemoCommand(registry);

@@ -1,0 +1,10 @@
+// tailrace salvage.
+#pragma once
+
+#include "tools/command.h"
+
+namespace tailrace::tools {
+
+void AddSalvageCommand(Registry& registry);
+
+}  // namespace tailrace::tools
