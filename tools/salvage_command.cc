@@ -14,9 +14,11 @@ namespace tailrace::tools {
 namespace {
 
 constexpr char kDetails[] =
-    "Makes a new store of all that a damaged one still proves, and lists what was lost: by table and range "
+    "Makes a new store of all that a damaged one still proves, and lists what was lost: by table "
+    "and range "
     "of storage\n"
-    "keys, by shard and range of sequence numbers, by positions of the journal. The damaged store is only "
+    "keys, by shard and range of sequence numbers, by positions of the journal. The damaged store "
+    "is only "
     "read, and\n"
     "must not be in use. Like a restored store, the new one has an id of its own.\n"
     "Exit code 0: nothing was lost, 1: something was.\n"
@@ -80,9 +82,8 @@ Result<ExitCode> Salvage(Context& context, const SalvageArguments& arguments) {
 
 void AddSalvageCommand(Registry& registry) {
   auto arguments = std::make_shared<SalvageArguments>();
-  CLI::App& command =
-      registry.Add(registry.root(), "salvage",
-                   "Make a new store of what a damaged one still proves", kDetails);
+  CLI::App& command = registry.Add(registry.root(), "salvage",
+                                   "Make a new store of what a damaged one still proves", kDetails);
   command.add_option("store", arguments->damaged, "The damaged store's directory")->required();
   command.add_option("new", arguments->directory, "The new store's directory")->required();
   registry.OnRun(command, [arguments](Context& context) { return Salvage(context, *arguments); });
