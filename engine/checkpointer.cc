@@ -1,5 +1,6 @@
 #include "engine/checkpointer.h"
 
+#include <chrono>
 #include <set>
 
 #include "engine/cut.pb.h"
@@ -12,6 +13,14 @@ namespace {
 constexpr size_t kDrainPieceItems = 1024;
 // After a checkpoint failed (a full disk, say), so long until the next try.
 constexpr uint64_t kRetryUs = 1'000'000;
+
+// What a write gets whose room the failed checkpoint would have made: nothing of it was changed.
+Status NoRoom(const Status& failure) {
+  const std::string message =
+      "the journal is at its limit, and the checkpoint that would make room failed (" +
+      failure.ToString() + ")";
+  return failure.code() == StatusCode::kNoSpace ? NoSpace(message) : Busy(message);
+}
 
 }  // namespace
 
@@ -47,9 +56,12 @@ Status Checkpointer::WaitForRoom() {
   if (HasRoom()) [[likely]]
     return Status::Ok();
   MutexLock lock(mutex_);
+  const uint64_t failed_before = failed_runs_;
   while (!HasRoom()) {
     TAILRACE_RETURN_IF_ERROR(core_.Writable());
     if (stopping_) return Closed("the store was closed while a write waited for room");
+    // A full disk may stay full for hours: whoever waits is told, and can try again.
+    if (failed_runs_ != failed_before) return NoRoom(last_failure_);
     // Whoever waits here wakes nobody else who does, or they would keep one another awake.
     if (!requested_) work_.NotifyAll();
     requested_ = true;
@@ -68,11 +80,23 @@ void Checkpointer::Loop() {
       request_pending_.store(false);
     }
     const Status status = Run();
-    MutexLock lock(mutex_);
-    if (status.ok() || stopping_) continue;
+    if (status.ok()) continue;
     core_.Report(Event::Kind::kCheckpointFailed, status.ToString());
-    work_.WaitFor(mutex_, kRetryUs);
+    MutexLock lock(mutex_);
+    PauseAfterFailure();
   }
+}
+
+// Requests do not shorten it: a disk that is full is asked once a pause, however many writers wait.
+// Then it is tried again, asked or not, unless the store has given up.
+void Checkpointer::PauseAfterFailure() {
+  using std::chrono::microseconds, std::chrono::steady_clock;
+  const auto end = steady_clock::now() + microseconds(kRetryUs);
+  for (auto now = steady_clock::now(); now < end && !stopping_; now = steady_clock::now()) {
+    const auto left = std::chrono::ceil<microseconds>(end - now);
+    work_.WaitFor(mutex_, static_cast<uint64_t>(left.count()));
+  }
+  requested_ = core_.Writable().ok();
 }
 
 Status Checkpointer::Run() {
@@ -85,6 +109,10 @@ Status Checkpointer::Run() {
     if (status.ok() && leftover) status = RunLocked();
   }
   MutexLock lock(mutex_);
+  if (!status.ok()) {
+    ++failed_runs_;
+    last_failure_ = status;
+  }
   room_.NotifyAll();
   return status;
 }

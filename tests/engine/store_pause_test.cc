@@ -2,9 +2,11 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <chrono>
 #include <thread>
 
 #include "tests/engine/store_fixture.h"
+#include "tests/support/sim_fs.h"
 #include "wal/mutex.h"
 
 namespace tailrace::test {
@@ -178,6 +180,52 @@ TEST_P(StorePauseTest, WritersThatWaitForRoomSleep) {
   for (int get = 0; get < kGets; ++get) ASSERT_OK(store_->Get("UserGames", GameKey(0)));
   holder_.LetGo();
   for (std::thread& writer : writers) writer.join();
+}
+
+// The checkpoint that would make room finds a full disk: writers are told, and the disk is asked
+// once a pause, however many of them try again.
+TEST_P(StorePauseTest, WritersLearnOfACheckpointThatFails) {
+  using std::chrono::milliseconds, std::chrono::steady_clock;
+  constexpr int kWriters = 4;
+  constexpr auto kPauseMin = milliseconds(900);  // Of a second.
+  SimFs fs({.disk = {.ordered_directories = {"/store/items"}}});
+  directory_ = "/store";
+  options_.fs = &fs;
+  Mutex mutex;
+  std::vector<steady_clock::time_point> failures;
+  options_.on_event = [&](const Event& event) {
+    MutexLock lock(mutex);
+    if (event.kind == Event::Kind::kCheckpointFailed) failures.push_back(steady_clock::now());
+  };
+  Open();
+  MakeGames(std::nullopt);
+  fs.Inject({.call = SimCall::kCreate,
+             .path_part = "/items/",
+             .for_ever = true,
+             .status = NoSpace("the disk is full")});
+  std::vector<std::thread> writers;
+  for (int writer = 0; writer < kWriters; ++writer) {
+    writers.emplace_back([&, writer] {
+      const std::string text(20'000, 'x');
+      for (int refused = 0, id = 0; refused < 2; ++id) {
+        const auto put = store_->Put("UserGames", Game(id * kWriters + writer, text));
+        if (put.ok()) continue;
+        EXPECT_EQ(put.status().code(), StatusCode::kNoSpace) << put.status().ToString();
+        ++refused;
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_OK(store_->Get("UserGames", GameKey(0)));
+  fs.ClearFaults();
+  EXPECT_OK(store_->Checkpoint());
+  EXPECT_OK(store_->Put("UserGames", Game(0, "there is room again")));
+  EXPECT_OK(store_->Close());
+  MutexLock lock(mutex);
+  ASSERT_GE(failures.size(), 2u);
+  for (size_t i = 1; i < failures.size(); ++i) {
+    EXPECT_GE(failures[i] - failures[i - 1], kPauseMin);
+  }
 }
 
 TEST_P(StorePauseTest, ACatalogueChangeWaitsForCommitsUnderWay) {
