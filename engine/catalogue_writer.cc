@@ -28,9 +28,10 @@ std::string UniqueLabel(const Catalogue& catalogue, const std::string& table, ui
   const auto& streams = catalogue.streams().streams();
   while (true) {
     std::string label = FormatLabel(wall_ms++);
-    const bool taken = std::any_of(streams.begin(), streams.end(), [&](const auto& entry) {
-      return entry.second.table_name == table && entry.second.label == label;
-    });
+    bool taken = false;
+    for (const auto& [id, stream] : streams) {
+      taken = taken || (stream.table_name == table && stream.label == label);
+    }
     if (!taken) return label;
   }
 }

@@ -1,6 +1,6 @@
 #include "engine/replay.h"
 
-#include <map>
+#include <optional>
 #include <utility>
 
 #include "engine/catalogue_writer.h"
@@ -68,7 +68,7 @@ struct Replay::State {
 
   Status Apply(const wal::Frame& frame);
   Status CheckFollows(const wal::Frame& frame) const;
-  void TellTables(const std::map<std::string, engine::Table>& before);
+  void TellTables(const engine::Catalogue& before);
 };
 
 // That no frame is missing before this one. Only less than the smallest frame may lie between two,
@@ -100,25 +100,26 @@ Status Replay::State::Apply(const wal::Frame& frame) {
   begun = true;
   end = frame.end;
   if (static_cast<uint8_t>(frame.type) < wal::kFirstCallerFrame) return Status::Ok();
-  const auto before = fold.catalogue.tables();
+  std::optional<engine::Catalogue> before;
+  if (frame.type == shards::kCatalogueFrame) before = fold.catalogue;
   Decoder decoder(fold.catalogue, sink);
   TAILRACE_RETURN_IF_ERROR(engine::ApplyFrame(frame, fold, decoder));
   TAILRACE_RETURN_IF_ERROR(decoder.status());
-  if (frame.type == shards::kCatalogueFrame) TellTables(before);
+  if (before) TellTables(*before);
   return Status::Ok();
 }
 
 // Tells which tables went and came. A name may go and come in one frame, so ids are compared.
-void Replay::State::TellTables(const std::map<std::string, engine::Table>& before) {
+void Replay::State::TellTables(const engine::Catalogue& before) {
   engine::Catalogue none;
-  for (const auto& [name, table] : before) {
+  for (const auto& [name, table] : before.tables()) {
     if (fold.catalogue.Find(table.id) == nullptr && !IsSystem(table)) {
       sink.DropTable(engine::ViewTable(none, table));
     }
   }
   for (const auto& [name, table] : fold.catalogue.tables()) {
-    const auto old = before.find(name);
-    const bool is_new = old == before.end() || old->second.id != table.id;
+    const engine::Table* const old = before.Find(name);
+    const bool is_new = old == nullptr || old->id != table.id;
     if (is_new && !IsSystem(table)) sink.CreateTable(engine::ViewTable(fold.catalogue, table));
   }
 }
