@@ -308,7 +308,8 @@ TEST_P(ProcessTest, ACallableMayCallNothing) {
   EXPECT_EQ(*users.worker->Checkpoint(users.batch), CheckpointOutcome::kStored);
 }
 
-// A follower costs a store nothing: a process may have one, fork, and open a store in the child.
+// A child may not use its parent's follower, whose locks another thread may have held at the fork;
+// one of its own works.
 TEST_P(ProcessTest, AFollowerStaysInItsProcess) {
   Open();
   MakeGames(ViewType::kNewAndOldImages);
