@@ -150,8 +150,8 @@ Result<StreamId> CatalogueWriter::EnableStream(const std::string& name, ViewType
                                                const StreamOptions& options) {
   TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(name));
   TAILRACE_RETURN_IF_ERROR(ValidateViewType(view));
-  if (options.shards > shards::kShardsPerStreamMax) {
-    return InvalidArgument("a stream has at most " + std::to_string(shards::kShardsPerStreamMax) +
+  if (options.shards > kShardsPerStreamMax) {
+    return InvalidArgument("a stream has at most " + std::to_string(kShardsPerStreamMax) +
                            " shards");
   }
   StreamId stream;

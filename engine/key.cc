@@ -210,9 +210,10 @@ Result<Value> TakeValue(const KeyAttribute& attribute, Role role, ByteView& byte
 // ---- Conditions. ----
 
 Status ValidateOperand(const KeyAttribute& sort, const std::optional<Value>& operand) {
-  if (!operand.has_value() || operand->type() != TypeOf(sort.type)) {
-    return InvalidArgument(error_text::kConditionType);
+  if (!operand.has_value()) {
+    return InvalidArgument("the condition on sort key '" + sort.name + "' lacks a value");
   }
+  if (operand->type() != TypeOf(sort.type)) return InvalidArgument(error_text::kConditionType);
   return ValidateKeyValue(sort, Role::kSort, *operand);
 }
 

@@ -117,7 +117,8 @@ void MergedReader::HandOut(SequenceNumber below, MergedBatch& batch) {
     const bool is_next =
         batch.transactions.empty() || batch.transactions.back().commit != record.commit;
     const SequenceNumber end = EndOf(record);
-    if (is_next && (end > below || records >= options_.records_max)) return;
+    const bool is_full = records > 0 && records >= options_.records_max;
+    if (is_next && (end > below || is_full)) return;
     if (is_next) batch.transactions.push_back({record.commit, record.commit_changes, {}});
     position_ = std::max(position_, end);
     batch.transactions.back().records.push_back(std::move(record));
@@ -133,6 +134,7 @@ Result<std::optional<MergedBatch>> MergedReader::Next(uint64_t timeout_ms) {
   using Time = std::chrono::steady_clock;
   const auto deadline =
       Time::now() + std::chrono::milliseconds(std::min(timeout_ms, kTimeoutMsMax));
+  TAILRACE_RETURN_IF_ERROR(host_.MayCall());  // What was read ahead is there without a call.
   while (true) {
     TAILRACE_RETURN_IF_ERROR(ReadAhead());
     MergedBatch batch;

@@ -33,9 +33,8 @@ Status ValidateOptions(const StoreOptions& options) {
                            std::to_string(wal::kJournalSegmentBytesMin) + " and " +
                            std::to_string(wal::kJournalSegmentBytesMax));
   }
-  if (options.shards_per_stream == 0 || options.shards_per_stream > shards::kShardsPerStreamMax) {
-    return InvalidArgument("shards_per_stream must be 1 to " +
-                           std::to_string(shards::kShardsPerStreamMax));
+  if (options.shards_per_stream == 0 || options.shards_per_stream > kShardsPerStreamMax) {
+    return InvalidArgument("shards_per_stream must be 1 to " + std::to_string(kShardsPerStreamMax));
   }
   if (options.shard_split_window_ms == 0) {
     return InvalidArgument("shard_split_window_ms must not be 0");
@@ -47,6 +46,9 @@ Status ValidateOptions(const StoreOptions& options) {
   }
   if (options.backfill_items_per_second == 0) {
     return InvalidArgument("backfill_items_per_second must not be 0");
+  }
+  if (options.shard_segment_bytes_max == 0) {
+    return InvalidArgument("shard_segment_bytes_max must not be 0");
   }
   if (options.retention_ms == 0) return InvalidArgument("retention_ms must not be 0");
   return Status::Ok();

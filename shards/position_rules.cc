@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "shards/sequence_number.h"
+
 namespace tailrace::shards {
 
 std::string NameOfShard(StreamId stream, ShardId shard) {
@@ -74,7 +76,7 @@ Result<Position> Seek(const PositionScope& scope, const ShardLog& log, Lsn publi
   // Everything published lies below the published end.
   const bool beyond = bounds.ending ? number > *bounds.ending : number.value >= published.value;
   if (number < log.starting() || beyond) {
-    return InvalidArgument("sequence number " + std::to_string(number.value) + " lies outside of " +
+    return InvalidArgument("sequence number " + FormatSequenceNumber(number) + " lies outside of " +
                            NameOfShard(log.stream(), log.shard()));
   }
   const bool after = start == StartAt::kAfterSequenceNumber;

@@ -94,7 +94,6 @@ class StreamCatalogue {
 std::pair<HashRange, HashRange> HalvesOf(HashRange range);
 
 // `count` shards (1 to kShardsPerStreamMax) of equal hash ranges, ids from `first_id` on.
-inline constexpr uint32_t kShardsPerStreamMax = 65536;
 std::vector<frames::ShardSpec> EvenShards(uint32_t count, ShardId first_id, uint64_t created_ms);
 
 }  // namespace tailrace::shards
