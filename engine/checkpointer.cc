@@ -17,6 +17,7 @@ constexpr uint64_t kRetryUs = 1'000'000;
 
 void Checkpointer::Start() {
   active_begin_.store(core_.positions->cut().value);
+  if (core_.options.threads == StoreThreads::kNone) return;
   thread_ = NamedThread("tr-checkpointer", [this] { Loop(); });
 }
 
@@ -46,6 +47,7 @@ void Checkpointer::RequestIfFull() {
 Status Checkpointer::WaitForRoom() {
   if (HasRoom()) [[likely]]
     return Status::Ok();
+  if (core_.options.threads == StoreThreads::kNone) return Run();
   MutexLock lock(mutex_);
   while (!HasRoom()) {
     TAILRACE_RETURN_IF_ERROR(core_.Writable());

@@ -128,6 +128,8 @@ Status OpenTheJournal(Core& core, const Cut& cut) {
 
   wal::JournalOptions options;
   options.durability = core.options.durability;
+  options.threads = core.options.threads == StoreThreads::kOwn ? wal::JournalThreads::kOwn
+                                                               : wal::JournalThreads::kNone;
   options.segment_bytes = core.options.journal_segment_bytes;
   // The store keeps the limit itself, before it takes the commit gate; the journal's own is out of
   // reach.
@@ -266,6 +268,11 @@ Result<std::unique_ptr<Core>> OpenCore(const std::string& directory, const Store
       *core->journal, *core->positions, *core->shards, [raw = core.get()](const Status& cause) {
         raw->Fail(cause.WithContext("the shard logs could not be written"));
       });
+  if (options.threads == StoreThreads::kNone) {
+    core->positions->SetWorkers(
+        {.make_durable = [raw = core.get()](Lsn end) { return raw->journal->WaitDurable(end); },
+         .fan_out = [raw = core.get()] { return raw->fan_out->RunInline(); }});
+  }
   TAILRACE_RETURN_IF_ERROR(AppendOpened(*core));
   core->recovery.torn_bytes = core->journal->recovery().torn_bytes;
   core->recovery.clean_close = core->journal->recovery().clean_close;
