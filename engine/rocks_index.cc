@@ -45,7 +45,8 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   options.keep_log_file_num = 1;
   options.max_open_files = kOpenFilesMax;
   options.max_background_jobs = 2;
-  options.avoid_unnecessary_blocking_io = true;
+  options.avoid_unnecessary_blocking_io = from.background_work;
+  options.disable_auto_compactions = !from.background_work;
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = rocksdb::NewLRUCache(from.block_cache_bytes);
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));

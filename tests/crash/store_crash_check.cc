@@ -19,16 +19,21 @@ bool StoreCrashChecker::Check(const SimDisk& state, const StoreTruth& truth,
   const uint64_t one_in = cuts.size() > 1 ? nesting_.deeper_one_in : nesting_.one_in;
   const bool deeper = cuts.size() < nesting_.depth_max && MixSeed(seed_, ++drawn_) % one_in == 0;
   SimFs fs(state);
+  std::vector<std::pair<uint64_t, SimDisk>> moments;  // Of the opening.
   if (deeper) {
     ++openings_;
-    fs.SetObserver([&](const SimOperation& operation) { Enumerate(operation, truth, cuts); });
+    fs.SetObserver([&](const SimOperation& operation) {
+      moments.emplace_back(operation.index, operation.disk);
+    });
   }
   const std::string problem = OpenAndCompare(fs, truth, cuts);
-  if (!failure_.empty()) return false;  // A deeper one.
-  if (problem.empty()) return true;
-  failure_ = problem;
-  cuts_ = cuts;
-  return false;
+  if (!problem.empty()) {
+    failure_ = problem;
+    cuts_ = cuts;
+    return false;
+  }
+  for (const auto& [operation, disk] : moments) Enumerate(operation, disk, truth, cuts);
+  return failure_.empty();
 }
 
 std::string StoreCrashChecker::CheckAlone(const SimDisk& state, const StoreTruth& truth,
@@ -38,21 +43,21 @@ std::string StoreCrashChecker::CheckAlone(const SimDisk& state, const StoreTruth
 }
 
 // The states that a power cut within an opening leaves.
-void StoreCrashChecker::Enumerate(const SimOperation& operation, const StoreTruth& truth,
-                                  const std::vector<StoreCut>& cuts) {
+void StoreCrashChecker::Enumerate(uint64_t operation, const SimDisk& disk,
+                                  const StoreTruth& truth, const std::vector<StoreCut>& cuts) {
   if (!failure_.empty()) return;
   const CrashPlan plan{.exhaustive_units_max = 3,
                        .exhaustive_pieces_max = 0,
                        .random_states = 2,
                        .tears_max = 2,
-                       .seed = MixSeed(seed_, operation.index)};
+                       .seed = MixSeed(seed_, operation)};
   (void)ForEachCrashState(
-      operation.disk, plan, seen_, truth.Salt(),
+      disk, plan, seen_, truth.Salt(),
       [&](const CrashChoice& choice, const SimDisk& nested) {
         if (!failure_.empty() || MixSeed(seed_, ++drawn_) % nesting_.states_one_in != 0) return;
         ++nested_;
         std::vector<StoreCut> deeper = cuts;
-        deeper.push_back({.operation = operation.index, .choice = choice});
+        deeper.push_back({.operation = operation, .choice = choice});
         (void)Check(nested, truth, deeper);  // What is wrong is in failure_.
       });
 }

@@ -50,7 +50,7 @@ class StoreCrashChecker {
   std::string OpenAndCompare(SimFs& fs, const StoreTruth& truth,
                              const std::vector<StoreCut>& cuts);
   std::string GoOn(SimFs& fs, Store& store, const StoreTruth& truth, size_t found);
-  void Enumerate(const SimOperation& operation, const StoreTruth& truth,
+  void Enumerate(uint64_t operation, const SimDisk& disk, const StoreTruth& truth,
                  const std::vector<StoreCut>& cuts);
 
   const StoreScript& script_;

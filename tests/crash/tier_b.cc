@@ -162,13 +162,16 @@ class TierB {
       if (prefix.words.size() == script.words.size()) break;
     }
     StoreCrashChecker checker(script, StoreNesting{}, MixSeed(arguments_.seed, totals_.scripts));
+    // Looked into afterwards: a call may come from one of RocksDB's threads, which another store's
+    // opening would wait for.
+    std::vector<PastMoment> moments;
     std::string problem = RunStoreScript(script, [&](const StoreMoment& moment) {
+      if (moment.operation != nullptr) CheckFile(*moment.operation);
       // Word w is under way in the prefix of w + 1 words.
-      if (!checker.failure().empty() || !fresh[std::min(moment.word + 1, script.words.size())]) {
-        return;
-      }
-      Visit(moment, checker);
+      if (!fresh[std::min(moment.word + 1, script.words.size())]) return;
+      moments.push_back({.index = moment.index, .disk = moment.disk, .truth = moment.truth});
     });
+    for (const PastMoment& moment : moments) Visit(moment, checker);
     totals_.checked += checker.checked();
     totals_.nested += checker.nested();
     totals_.openings += checker.openings();
@@ -185,12 +188,21 @@ class TierB {
     return false;
   }
 
-  void Visit(const StoreMoment& moment, StoreCrashChecker& checker) {
+  struct PastMoment {
+    uint64_t index = 0;
+    SimDisk disk;
+    StoreTruth truth;
+  };
+
+  void CheckFile(const SimOperation& operation) {
+    if (!IsNewItemFile(operation)) return;
+    ++totals_.files;
+    if (file_problem_.empty()) file_problem_ = CheckNewItemFile(operation);
+  }
+
+  void Visit(const PastMoment& moment, StoreCrashChecker& checker) {
+    if (!checker.failure().empty()) return;
     ++totals_.moments;
-    if (moment.operation != nullptr && IsNewItemFile(*moment.operation)) {
-      ++totals_.files;
-      if (file_problem_.empty()) file_problem_ = CheckNewItemFile(*moment.operation);
-    }
     const CrashPlan plan{.exhaustive_units_max = 3,
                          .exhaustive_pieces_max = 3,
                          .random_states = 4,
