@@ -302,8 +302,11 @@ class RocksLogger final : public rocksdb::Logger {
 class RocksFs final : public rocksdb::FileSystem {
  public:
   RocksFs(wal::FileSystem& fs, std::unique_ptr<ManifestGuard> guard,
-          ManifestFailure on_manifest_failure)
-      : fs_(fs), guard_(std::move(guard)), on_manifest_failure_(std::move(on_manifest_failure)) {}
+          ManifestFailure on_manifest_failure, OptionsFile options_file)
+      : fs_(fs),
+        guard_(std::move(guard)),
+        on_manifest_failure_(std::move(on_manifest_failure)),
+        options_file_(options_file) {}
 
   const char* Name() const override { return "TailraceFileSystem"; }
 
@@ -326,6 +329,9 @@ class RocksFs final : public rocksdb::FileSystem {
   IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                            std::unique_ptr<rocksdb::FSWritableFile>* result,
                            IODebugContext*) override {
+    if (options_file_ == OptionsFile::kRefused && NameOf(path).starts_with("OPTIONS-")) {
+      return IOStatus::NotSupported(path + ": options are not kept");
+    }
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kCreate));
     TAILRACE_ROCKS_ASSIGN(const uint64_t size_bytes, file->SizeBytes());
     if (size_bytes > 0) {
@@ -495,16 +501,18 @@ class RocksFs final : public rocksdb::FileSystem {
   wal::FileSystem& fs_;
   const std::unique_ptr<ManifestGuard> guard_;
   const ManifestFailure on_manifest_failure_;
+  const OptionsFile options_file_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<rocksdb::Env>> NewRocksEnv(wal::FileSystem& fs, const std::string& directory,
-                                                  ManifestFailure on_manifest_failure) {
+                                                  ManifestFailure on_manifest_failure,
+                                                  OptionsFile options_file) {
   TAILRACE_ASSIGN_OR_RETURN(auto guard, ManifestGuard::Open(fs, directory));
   TAILRACE_RETURN_IF_ERROR(guard->CutTail().status());
-  return rocksdb::NewCompositeEnv(
-      std::make_shared<RocksFs>(fs, std::move(guard), std::move(on_manifest_failure)));
+  return rocksdb::NewCompositeEnv(std::make_shared<RocksFs>(
+      fs, std::move(guard), std::move(on_manifest_failure), options_file));
 }
 
 }  // namespace tailrace::engine

@@ -43,8 +43,8 @@ std::string StoreCrashChecker::CheckAlone(const SimDisk& state, const StoreTruth
 }
 
 // The states that a power cut within an opening leaves.
-void StoreCrashChecker::Enumerate(uint64_t operation, const SimDisk& disk,
-                                  const StoreTruth& truth, const std::vector<StoreCut>& cuts) {
+void StoreCrashChecker::Enumerate(uint64_t operation, const SimDisk& disk, const StoreTruth& truth,
+                                  const std::vector<StoreCut>& cuts) {
   if (!failure_.empty()) return;
   const CrashPlan plan{.exhaustive_units_max = 3,
                        .exhaustive_pieces_max = 0,
@@ -52,8 +52,7 @@ void StoreCrashChecker::Enumerate(uint64_t operation, const SimDisk& disk,
                        .tears_max = 2,
                        .seed = MixSeed(seed_, operation)};
   (void)ForEachCrashState(
-      disk, plan, seen_, truth.Salt(),
-      [&](const CrashChoice& choice, const SimDisk& nested) {
+      disk, plan, seen_, truth.Salt(), [&](const CrashChoice& choice, const SimDisk& nested) {
         if (!failure_.empty() || MixSeed(seed_, ++drawn_) % nesting_.states_one_in != 0) return;
         ++nested_;
         std::vector<StoreCut> deeper = cuts;
@@ -110,8 +109,7 @@ std::string StoreCrashChecker::GoOn(SimFs& fs, Store& store, const StoreTruth& t
   const SimDisk lost_all = fs.disk().Crash({.keep = CrashChoice::Keep::kNone});
   SimFs after(lost_all);
   const SimClock clock;
-  auto opened =
-      Store::Open(kSimStoreDirectory, SimStoreOptions(after, clock, script_.durability));
+  auto opened = Store::Open(kSimStoreDirectory, SimStoreOptions(after, clock, script_.durability));
   if (!opened.ok()) return "open: " + opened.status().ToString();
   const auto dump = DumpStore(**opened);
   if (!dump.ok()) return "read: " + dump.status().ToString();

@@ -20,8 +20,8 @@ struct StoreCut {
 
 // What is enumerated within openings.
 struct StoreNesting {
-  uint32_t depth_max = 4;    // Power cuts in a row, the first one included.
-  uint64_t one_in = 40;      // So many states are checked with power cuts within their opening.
+  uint32_t depth_max = 4;       // Power cuts in a row, the first one included.
+  uint64_t one_in = 40;         // So many states are checked with power cuts within their opening.
   uint64_t deeper_one_in = 25;  // The same for states that lie within an opening.
   uint64_t states_one_in = 12;  // Of the states within an opening, so many are checked.
 };
@@ -42,13 +42,12 @@ class StoreCrashChecker {
   const std::vector<StoreCut>& cuts() const { return cuts_; }
 
   uint64_t checked() const { return checked_; }
-  uint64_t nested() const { return nested_; }          // Of the checked: within openings.
-  uint64_t openings() const { return openings_; }      // That were enumerated.
+  uint64_t nested() const { return nested_; }      // Of the checked: within openings.
+  uint64_t openings() const { return openings_; }  // That were enumerated.
   uint32_t depth_reached() const { return depth_reached_; }
 
  private:
-  std::string OpenAndCompare(SimFs& fs, const StoreTruth& truth,
-                             const std::vector<StoreCut>& cuts);
+  std::string OpenAndCompare(SimFs& fs, const StoreTruth& truth, const std::vector<StoreCut>& cuts);
   std::string GoOn(SimFs& fs, Store& store, const StoreTruth& truth, size_t found);
   void Enumerate(uint64_t operation, const SimDisk& disk, const StoreTruth& truth,
                  const std::vector<StoreCut>& cuts);

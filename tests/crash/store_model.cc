@@ -7,8 +7,8 @@ namespace tailrace::test {
 namespace {
 
 std::string TextOf(int64_t id, const StoreRow& row) {
-  return "id=" + std::to_string(id) + " count=" + std::to_string(row.count) + " color=" +
-         row.color + " text=" + std::to_string(row.text_bytes);
+  return "id=" + std::to_string(id) + " count=" + std::to_string(row.count) +
+         " color=" + row.color + " text=" + std::to_string(row.text_bytes);
 }
 
 std::string TextOf(const Item& item) {
@@ -92,9 +92,8 @@ void StoreModel::Disable(const std::string& table) {
 
 void StoreModel::Trim(uint64_t now_ms, uint64_t retention_ms) {
   for (Stream& stream : streams) {
-    std::erase_if(stream.records, [&](const Record& record) {
-      return now_ms - record.at_ms >= retention_ms;
-    });
+    std::erase_if(stream.records,
+                  [&](const Record& record) { return now_ms - record.at_ms >= retention_ms; });
   }
 }
 
@@ -120,9 +119,9 @@ std::string StoreModel::Text() const {
       const auto image = [&](bool shown, const std::optional<StoreRow>& row) {
         return shown && row ? TextOf(record.id, *row) : std::string();
       };
-      text += RecordText(kind, std::to_string(record.id),
-                         image(ShowsOld(stream.view), record.old_row),
-                         image(ShowsNew(stream.view), record.new_row));
+      text +=
+          RecordText(kind, std::to_string(record.id), image(ShowsOld(stream.view), record.old_row),
+                     image(ShowsNew(stream.view), record.new_row));
     }
   }
   return text;
@@ -230,8 +229,8 @@ class Dumper {
     const auto image = [](const std::optional<Item>& item) {
       return item ? TextOf(*item) : std::string();
     };
-    return RecordText(record.kind, record.keys.GetNumber("id")->ToString(),
-                      image(record.old_image), image(record.new_image));
+    return RecordText(record.kind, record.keys.GetNumber("id")->ToString(), image(record.old_image),
+                      image(record.new_image));
   }
 
   Store& store_;

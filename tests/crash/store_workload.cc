@@ -58,10 +58,9 @@ std::optional<size_t> StoreTruth::Find(const StoreDump& dump, size_t first) cons
   for (size_t i = states.size(); i > first; --i) {
     if (texts[i - 1] != dump.text) continue;
     const std::vector<uint64_t> known = states[i - 1].Sequences();
-    const bool same = std::equal(known.begin(), known.end(), dump.sequences.begin(),
-                                 dump.sequences.end(), [](uint64_t expected, uint64_t found) {
-                                   return expected == 0 || expected == found;
-                                 });
+    const bool same = std::equal(
+        known.begin(), known.end(), dump.sequences.begin(), dump.sequences.end(),
+        [](uint64_t expected, uint64_t found) { return expected == 0 || expected == found; });
     if (same) return i - 1;
   }
   return std::nullopt;
@@ -415,8 +414,7 @@ class Run {
     next.tables[table];
     next.Enable(table, view);
     Begin(std::move(next));
-    return Outcome(
-        store_->CreateTable({.name = table, .keys = kRowKeys, .stream = view}).status());
+    return Outcome(store_->CreateTable({.name = table, .keys = kRowKeys, .stream = view}).status());
   }
 
   // Trims what expired, then fills the index.

@@ -54,8 +54,8 @@ struct StoreTruth {
 
 struct StoreScript {
   Durability durability = Durability::kSync;
-  uint32_t base = 0;               // What it begins with: see StoreBase.
-  bool own_families = false;       // Each table in files of its own from the start.
+  uint32_t base = 0;          // What it begins with: see StoreBase.
+  bool own_families = false;  // Each table in files of its own from the start.
   std::vector<std::string> words;
 
   // "sync/1/shared/Pa1 C T1".

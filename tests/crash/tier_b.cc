@@ -11,9 +11,9 @@
 //   tier_b --replay LINE       one state, as printed when a check failed
 //
 // It goes on until it has checked N distinct states (--states, 2000 by default) or the time is up
-// (--minutes); a core has up to --words words (3). Prints states made, states checked (no two of them
-// alike), openings cut short, the rate and the seed. Exits 1 at the first broken promise, with the
-// line that replays it.
+// (--minutes); a core has up to --words words (3). Prints states made, states checked (no two of
+// them alike), openings cut short, the rate and the seed. Exits 1 at the first broken promise, with
+// the line that replays it.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -113,7 +113,8 @@ StoreScript RandomScript(Durability durability, uint64_t seed) {
     const bool seldom_one = random.OneIn(3);
     const std::string& letters = seldom_one ? seldom : often;
     std::string word(1, letters[random.Below(letters.size())]);
-    if (std::string("PBUDNSLX").find(word) != std::string::npos) word += random.OneIn(3) ? 'b' : 'a';
+    if (std::string("PBUDNSLX").find(word) != std::string::npos)
+      word += random.OneIn(3) ? 'b' : 'a';
     if (std::string("PBUDNT").find(word[0]) != std::string::npos) {
       word += static_cast<char>('1' + random.Below(5));
     }
@@ -288,8 +289,8 @@ int Replay(const std::string& line) {
                 moment.operation ? std::string(SimCallName(moment.operation->call)).c_str() : "-",
                 moment.operation ? moment.operation->path.c_str() : "the end",
                 moment.disk.Describe().c_str());
-    for (size_t i = moment.truth.FirstAllowed(cuts->front().choice);
-         i < moment.truth.texts.size(); ++i) {
+    for (size_t i = moment.truth.FirstAllowed(cuts->front().choice); i < moment.truth.texts.size();
+         ++i) {
       std::printf("--- allowed:\n%s", moment.truth.texts[i].c_str());
     }
     const SimDisk state = FollowCuts(moment.disk.Crash(cuts->front().choice), *script, *cuts);
