@@ -260,6 +260,8 @@ Result<std::unique_ptr<Core>> OpenCore(const std::string& directory, const Store
   TAILRACE_ASSIGN_OR_RETURN(const ClockReading last, Replay(*core, cut));
   // Before the first checkpoint, which writes what an older build does not know.
   if (!core->identity.complete || core->identity.format_version != kStoreFormatVersion) {
+    // A complete store that lacks a directory has lost it: none may have a name that is not sure.
+    TAILRACE_RETURN_IF_ERROR(fs.SyncDirectory(core->paths.directory));
     core->identity.complete = true;
     TAILRACE_RETURN_IF_ERROR(WriteIdentity(fs, core->paths, core->identity));
   }

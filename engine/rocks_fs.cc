@@ -28,6 +28,8 @@ Status FromRocks(const rocksdb::Status& status) {
     case rocksdb::Status::kNotFound:
       return NotFound(std::move(message));
     case rocksdb::Status::kCorruption:
+      // So it calls a file, too, that the disk would not let it look at.
+      if (message.find("IO error: ") != std::string::npos) return IoError(std::move(message));
       return Corruption(std::move(message));
     case rocksdb::Status::kNotSupported:
       return Unsupported(std::move(message));

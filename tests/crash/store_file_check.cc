@@ -47,12 +47,13 @@ Result<Lsn> HighestLsn(SimFs& fs, const std::string& path) {
 Result<Lsn> DurableEnd(const SimDisk& disk) {
   SimFs fs(disk.Crash({.keep = CrashChoice::Keep::kNone}));
   Lsn end;
-  TAILRACE_RETURN_IF_ERROR(wal::ScanJournal(fs, std::string(kSimStoreDirectory) + "/journal",
-                                            [&](const wal::Frame& frame) {
-                                              end = std::max(end, frame.end);
-                                              return true;
-                                            })
-                               .status());
+  const auto scanned = wal::ScanJournal(fs, std::string(kSimStoreDirectory) + "/journal",
+                                        [&](const wal::Frame& frame) {
+                                          end = std::max(end, frame.end);
+                                          return true;
+                                        });
+  // A store that is being made has none yet.
+  if (!scanned.ok() && scanned.status().code() != StatusCode::kNotFound) return scanned.status();
   return end;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "engine/consumer.h"
 #include "wal/check.h"
 #include "wal/hash.h"
 
@@ -10,7 +11,7 @@ namespace tailrace::test {
 namespace {
 
 constexpr uint64_t kRetentionMs = 1'000'000;
-constexpr char kLetters[] = "PBUDNTRSLIXCAMKOQ";
+constexpr char kLetters[] = "PBUDNTRSLIXCAMKOQW";
 const KeySchema kRowKeys{{"id", ScalarType::kN}, std::nullopt};
 const IndexSpec kIndex{.name = kColorIndex, .keys = {{"color", ScalarType::kS}, std::nullopt}};
 
@@ -112,11 +113,11 @@ class Run {
   ~Run() { StopInItsTracks(); }
 
   std::string Go() {
-    std::string problem = Open();
-    for (word_ = 0; problem.empty() && word_ < script_.words.size(); ++word_) {
-      problem = Do(script_.words[word_]);
-      if (!problem.empty()) problem = script_.words[word_] + ": " + problem;
+    Status status = Open();
+    for (word_ = 0; status.ok() && broken_.empty() && word_ < script_.words.size(); ++word_) {
+      status = Do(script_.words[word_]).WithContext(script_.words[word_]);
     }
+    const std::string problem = broken_.empty() && !status.ok() ? status.ToString() : broken_;
     if (!problem.empty() || !crash_point_) return problem;
     const SimDisk disk = fs_.disk();
     crash_point_({.operation = nullptr,
@@ -125,6 +126,27 @@ class Run {
                   .truth = truth_,
                   .word = script_.words.size()});
     return problem;
+  }
+
+  std::string GoWithFault(const SimFault& fault, const CrashChoice& choice,
+                          StoreFaultReport& report) {
+    power_cut_ = choice;
+    fs_.Inject(fault);
+    size_t before = truth_.states.size();
+    report.error = Open();
+    for (word_ = 0; report.error.ok() && broken_.empty() && word_ < script_.words.size(); ++word_) {
+      before = truth_.states.size();
+      report.error = Do(script_.words[word_]);
+      if (!report.error.ok() && IsNoChange(script_.words[word_][0], report.error)) Forget(before);
+    }
+    if (broken_.empty() && !report.error.ok()) ExpectTyped(report.error);
+    if (broken_.empty() && !report.error.ok()) LookWith(fault);
+    report.hits = fs_.faults_hit();
+    fs_.ClearFaults();
+    if (broken_.empty() && !report.error.ok()) report.read_only = LookWithout();
+    if (!broken_.empty()) return broken_;
+    const Status reopened = Restart(script_.durability == Durability::kSync ? 'O' : 'K');
+    return broken_.empty() && !reopened.ok() ? "reopening: " + reopened.ToString() : broken_;
   }
 
   // As it is now: the process died.
@@ -170,6 +192,72 @@ class Run {
     }
   }
 
+  // --- Faults. ---
+
+  // Whether the error says that the word changed nothing. Upkeep and restarts are several changes.
+  static bool IsNoChange(char letter, const Status& error) {
+    return error.code() != StatusCode::kOutcomeUnknown &&
+           std::string("MKOQ").find(letter) == std::string::npos;
+  }
+
+  void Forget(size_t keep) {
+    truth_.states.resize(keep);
+    truth_.texts.resize(keep);
+  }
+
+  void ExpectTyped(const Status& error) {
+    constexpr StatusCode kExpected[] = {StatusCode::kIoError, StatusCode::kNoSpace,
+                                        StatusCode::kReadOnly, StatusCode::kOutcomeUnknown};
+    if (std::find(std::begin(kExpected), std::end(kExpected), error.code()) ==
+        std::end(kExpected)) {
+      (void)Broken("an error of another kind: " + error.ToString());
+    }
+  }
+
+  // Reads while the fault is there: what they show is answered.
+  void LookWith(const SimFault& fault) {
+    if (!store_) return;
+    const auto dump = DumpStore(*store_);
+    if (dump.ok()) return Adopt(*dump, "with the fault");
+    ExpectTyped(dump.status());
+    const bool goes_on = fault.mutating_only && dump.status().code() != StatusCode::kOutcomeUnknown;
+    if (goes_on) (void)Broken("reads do not go on: " + dump.status().ToString());
+  }
+
+  // When the fault is gone: reads and writes. Whether the store takes no more of these.
+  bool LookWithout() {
+    if (!store_) return false;
+    const auto dump = DumpStore(*store_);
+    if (dump.ok()) Adopt(*dump, "without the fault");
+    if (!dump.ok() && dump.status().code() != StatusCode::kOutcomeUnknown) {
+      (void)Broken("reads do not go on without the fault: " + dump.status().ToString());
+    }
+    for (const char* word : {"Pa1", "T2", "C", "M", "Pb2"}) {
+      if (!broken_.empty()) return false;
+      const size_t before = truth_.states.size();
+      const Status status = Do(word);
+      if (status.ok()) continue;
+      if (IsNoChange(word[0], status)) Forget(before);
+      const bool read_only =
+          status.code() == StatusCode::kReadOnly || status.code() == StatusCode::kOutcomeUnknown;
+      if (!read_only) (void)Broken(std::string(word) + " without the fault: " + status.ToString());
+      return true;
+    }
+    return false;
+  }
+
+  void Adopt(const StoreDump& dump, const std::string& when) {
+    const auto found = truth_.Find(dump, truth_.answered);
+    if (!found) {
+      (void)Broken(when + ": " + FirstDifference(truth_.texts.back(), dump.text));
+      return;
+    }
+    // What comes later than what is shown may still be there, if nobody knows.
+    const size_t durable = truth_.durable;
+    truth_.answered = *found;
+    if (script_.durability == Durability::kSync) truth_.durable = std::max(durable, *found);
+  }
+
   // --- The store's life. ---
 
   void Observe() {
@@ -190,37 +278,37 @@ class Run {
     store_.reset();
   }
 
-  std::string Open() {
+  Status Open() {
     StoreOptions options = SimStoreOptions(fs_, clock_, script_.durability);
     if (script_.own_families) options.shared_table_bytes_max = 0;
     auto opened = Store::Open(kSimStoreDirectory, options);
-    if (!opened.ok()) return "open: " + opened.status().ToString();
+    if (!opened.ok()) return opened.status().WithContext("open");
     store_ = std::move(*opened);
     const auto dump = DumpStore(*store_);
-    if (!dump.ok()) return "read after opening: " + dump.status().ToString();
+    if (!dump.ok()) return dump.status().WithContext("read after opening");
     const auto found = truth_.Find(*dump, std::min(truth_.answered, truth_.durable));
-    if (!found) return "after opening: " + FirstDifference(truth_.texts.back(), dump->text);
+    if (!found) return Broken("after opening: " + FirstDifference(truth_.texts.back(), dump->text));
     truth_.states.resize(*found + 1);
     truth_.texts.resize(*found + 1);
     const Epoch epoch = store_->Stats()->epoch;
-    if (epoch <= truth_.epoch) return "the epoch did not rise";
+    if (epoch <= truth_.epoch) return Broken("the epoch did not rise");
     truth_.epoch = epoch;
     // What an opening shows it has made durable.
     Answered(true);
-    return "";
+    return Status::Ok();
   }
 
-  std::string Restart(char how) {
+  Status Restart(char how) {
     if (how == 'Q') {
       const Status closed = store_->Close();
-      if (!closed.ok()) return closed.ToString();
+      if (!closed.ok()) return closed;
       Answered(true);
       store_.reset();
       return Open();
     }
     StopInItsTracks();
     if (how == 'O') {
-      fs_.CutPower({.keep = CrashChoice::Keep::kNone});
+      fs_.CutPower(power_cut_);
       truth_.answered = truth_.durable;
     } else {
       fs_.KillProcess();
@@ -229,19 +317,19 @@ class Run {
     return Open();
   }
 
-  std::string ReadAll() {
+  Status ReadAll() {
     const auto dump = DumpStore(*store_);
-    if (!dump.ok()) return dump.status().ToString();
+    if (!dump.ok()) return dump.status();
     if (!truth_.Find(*dump, truth_.states.size() - 1)) {
-      return FirstDifference(truth_.texts.back(), dump->text);
+      return Broken(FirstDifference(truth_.texts.back(), dump->text));
     }
     Answered(false);  // It was shown.
-    return "";
+    return Status::Ok();
   }
 
   // --- Words. ---
 
-  std::string Do(const std::string& word) {
+  Status Do(const std::string& word) {
     const char letter = word[0];
     const std::string table = word.size() > 1 && !IsDigit(word[1]) ? Name(word[1]) : "";
     const int64_t id = word.size() > 1 && IsDigit(word.back()) ? word.back() - '0' : 0;
@@ -263,9 +351,11 @@ class Run {
       case 'A':
         clock_.Advance(2 * kRetentionMs);
         clock_ms_ += 2 * kRetentionMs;
-        return "";
+        return Status::Ok();
       case 'M':
         return Maintain();
+      case 'W':
+        return Consume();
       case 'K':
       case 'O':
       case 'Q':
@@ -278,10 +368,10 @@ class Run {
   static bool IsDigit(char letter) { return letter >= '0' && letter <= '9'; }
   static std::string Name(char table) { return std::string("table-") + table; }
 
-  std::string Outcome(const Status& status, bool durable = false) {
-    if (!status.ok()) return status.ToString();
+  Status Outcome(const Status& status, bool durable = false) {
+    if (!status.ok()) return status;
     Answered(durable);
-    return "";
+    return Status::Ok();
   }
 
   // Differs from word to word.
@@ -292,8 +382,8 @@ class Run {
             .text_bytes = large ? 1200u : static_cast<uint32_t>(20 + rows_ % 2 * 60)};
   }
 
-  std::string Write(char letter, const std::string& table, int64_t id) {
-    if (!now().tables.contains(table)) return "";
+  Status Write(char letter, const std::string& table, int64_t id) {
+    if (!now().tables.contains(table)) return Status::Ok();
     StoreModel next = now();
     const auto& rows = next.tables.at(table).rows;
     std::optional<StoreRow> row = DrawRow(letter == 'B');
@@ -306,10 +396,10 @@ class Run {
     next.Set(table, id, row, clock_.WallMs());
     Begin(std::move(next));
     const auto result = Send(letter, table, id, row);
-    if (!result.ok()) return result.status().ToString();
+    if (!result.ok()) return result.status();
     NoteSequence(table, id, *result);
     if (letter != 'N') Answered(false);
-    return "";
+    return Status::Ok();
   }
 
   Result<WriteResult> Send(char letter, const std::string& table, int64_t id,
@@ -325,9 +415,9 @@ class Run {
     return store_->Put(table, ItemOf(id, *row), {.wait = wait});
   }
 
-  std::string Transact(int64_t id) {
+  Status Transact(int64_t id) {
     const std::string a = Name('a'), b = Name('b');
-    if (!now().tables.contains(a) || !now().tables.contains(b)) return "";
+    if (!now().tables.contains(a) || !now().tables.contains(b)) return Status::Ok();
     StoreModel next = now();
     const auto& rows = next.tables.at(a).rows;
     StoreRow updated = rows.contains(id) ? rows.at(id) : StoreRow{};
@@ -344,18 +434,18 @@ class Run {
                                                                }),
                                           WriteRequest::Put(b, ItemOf(id, put)),
                                           WriteRequest::Delete(a, KeyOfRow(id + 1))});
-    if (!result.ok()) return result.status().ToString();
+    if (!result.ok()) return result.status();
     NoteSequence(a, id, result->items[0]);
     NoteSequence(b, id, result->items[1]);
     NoteSequence(a, id + 1, result->items[2]);
     Answered(false);
-    return "";
+    return Status::Ok();
   }
 
   ViewType DrawView() { return static_cast<ViewType>(4 - now().streams.size() % 4); }
 
-  std::string ToggleStream(const std::string& table) {
-    if (!now().tables.contains(table)) return "";
+  Status ToggleStream(const std::string& table) {
+    if (!now().tables.contains(table)) return Status::Ok();
     StoreModel next = now();
     if (now().tables.at(table).stream) {
       next.Disable(table);
@@ -368,16 +458,16 @@ class Run {
     return Outcome(store_->EnableStream(table, view).status());
   }
 
-  std::string Split(const std::string& table) {
+  Status Split(const std::string& table) {
     constexpr size_t kOpenMax = 3;
-    if (!now().tables.contains(table) || !now().tables.at(table).stream) return "";
+    if (!now().tables.contains(table) || !now().tables.at(table).stream) return Status::Ok();
     StoreModel next = now();
     auto& open = next.streams[*next.tables.at(table).stream].open;
-    if (open.size() >= kOpenMax) return "";
+    if (open.size() >= kOpenMax) return Status::Ok();
     const auto described = store_->DescribeTable(table);
-    if (!described.ok()) return described.status().ToString();
+    if (!described.ok()) return described.status();
     const auto info = store_->DescribeStream(*described->latest_stream);
-    if (!info.ok()) return info.status().ToString();
+    if (!info.ok()) return info.status();
     const auto [first, last] = open.front();
     const uint64_t middle = first + (last - first) / 2;
     open.front() = {first, middle};
@@ -387,12 +477,12 @@ class Run {
       Begin(std::move(next));
       return Outcome(store_->SplitShard(info->id, shard.id).status());
     }
-    return "the stream has not the shard that is to be split";
+    return Broken("the stream has not the shard that is to be split");
   }
 
-  std::string ToggleIndex() {
+  Status ToggleIndex() {
     const std::string table = Name('a');
-    if (!now().tables.contains(table)) return "";
+    if (!now().tables.contains(table)) return Status::Ok();
     StoreModel next = now();
     auto& index = next.tables.at(table).index;
     const bool drop = index != StoreModel::Index::kNone;
@@ -402,7 +492,7 @@ class Run {
                         : store_->CreateIndex(table, kIndex).status());
   }
 
-  std::string ToggleTable(const std::string& table) {
+  Status ToggleTable(const std::string& table) {
     StoreModel next = now();
     if (now().tables.contains(table)) {
       if (next.tables.at(table).stream) next.Disable(table);
@@ -417,8 +507,19 @@ class Run {
     return Outcome(store_->CreateTable({.name = table, .keys = kRowKeys, .stream = view}).status());
   }
 
+  Status Consume() {
+    const std::string table = Name('a');
+    if (!now().tables.contains(table) || !now().tables.at(table).stream) return Status::Ok();
+    TAILRACE_ASSIGN_OR_RETURN(const TableInfo info, store_->DescribeTable(table));
+    TAILRACE_ASSIGN_OR_RETURN(
+        const auto worker, ConsumerWorker::Open(*store_, "consumer", *info.latest_stream, "worker",
+                                                {.start = ConsumerStart::kTrimHorizon}));
+    TAILRACE_ASSIGN_OR_RETURN(const auto batch, worker->Next(0));
+    return batch ? worker->Checkpoint(*batch).status() : Status::Ok();
+  }
+
   // Trims what expired, then fills the index.
-  std::string Maintain() {
+  Status Maintain() {
     const size_t before = truth_.states.size() - 1;
     StoreModel trimmed = now();
     trimmed.Trim(clock_.WallMs(), kRetentionMs);
@@ -429,12 +530,18 @@ class Run {
     }
     Begin(std::move(filled));
     const Status confirmed = store_->ConfirmDowntime();
-    if (!confirmed.ok()) return confirmed.ToString();
+    if (!confirmed.ok()) return confirmed;
     const Status maintained = store_->RunMaintenance();
-    if (!maintained.ok()) return maintained.ToString();
+    if (!maintained.ok()) return maintained;
     truth_.durable = std::max(truth_.durable, before);  // What upkeep is for in kBuffered.
     Answered(false);
-    return "";
+    return Status::Ok();
+  }
+
+  // A promise that the store did not keep.
+  Status Broken(const std::string& promise) {
+    if (broken_.empty()) broken_ = promise;
+    return Corruption(promise);
   }
 
   const StoreScript& script_;
@@ -445,6 +552,8 @@ class Run {
   StoreTruth truth_;
   uint64_t rows_ = 0;
   size_t word_ = 0;
+  std::string broken_;
+  CrashChoice power_cut_{.keep = CrashChoice::Keep::kNone};
   std::unique_ptr<Store> store_;
 };
 
@@ -477,6 +586,14 @@ const StoreBase& BaseOf(const StoreScript& script) {
     base = run.Leave();
   }
   return bases.emplace(name, std::move(base)).first->second;
+}
+
+std::string RunStoreScriptWithFault(const StoreScript& script, const SimFault& fault,
+                                    const CrashChoice& choice, StoreFaultReport& report) {
+  const StoreBase& base = BaseOf(script);
+  const StoreCrashPoint none;
+  Run run(script, base.disk, base.truth, base.clock_ms, none);
+  return run.GoWithFault(fault, choice, report);
 }
 
 std::string RunStoreScript(const StoreScript& script, const StoreCrashPoint& crash_point) {

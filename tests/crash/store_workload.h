@@ -7,7 +7,8 @@
 //   both tables, R read everything, S enable or disable the stream, L split the stream's first open
 //   shard, I create or drop the index of table a, X drop or create the table, C checkpoint, A time
 //   passes (all records expire), M upkeep, K kill the process and open again, O cut the power,
-//   losing what is pending, and open again, Q close and open again.
+//   losing what is pending, and open again, Q close and open again, W a consumer of table a's
+//   stream reads a batch and checkpoints it (nothing of that is looked at).
 // Words that make no sense at their place (a put into a table that is not there) do nothing.
 #pragma once
 
@@ -88,5 +89,19 @@ using StoreCrashPoint = std::function<void(const StoreMoment&)>;
 // Runs the script. Returns what went wrong (an error, or a broken promise seen after one of the
 // script's own restarts or reads), or nothing.
 std::string RunStoreScript(const StoreScript& script, const StoreCrashPoint& crash_point);
+
+// What became of a run with a fault.
+struct StoreFaultReport {
+  uint64_t hits = 0;       // Calls that failed by the fault; 0: the script has fewer.
+  Status error;            // Of the first word, or the opening, that failed; OK: none did.
+  bool read_only = false;  // The store took no more writes when the fault was gone.
+};
+
+// Runs the script on a disk with a fault, up to the first error. Errors must be typed and reads go
+// on; when the fault is gone the store must show a state that the errors allow and go on or refuse
+// writes until it is reopened; and after a crash with `choice` (kBuffered: of the process) it must
+// open with all that was acknowledged. Returns what was otherwise, or nothing.
+std::string RunStoreScriptWithFault(const StoreScript& script, const SimFault& fault,
+                                    const CrashChoice& choice, StoreFaultReport& report);
 
 }  // namespace tailrace::test
