@@ -6,6 +6,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -123,13 +124,41 @@ class RocksSequentialFile final : public rocksdb::FSSequentialFile {
   uint64_t offset_ = 0;
 };
 
+// Files that could not be read. When RocksDB looks for the bounds of a file that it is to ingest,
+// it takes one whose first block cannot be read for empty, and ingests it so: its items would be in
+// no range and never found. Such a file must not get a name among its own. Thread-safe.
+class FailedReads {
+ public:
+  void Note(const std::string& path) {
+    const MutexLock lock(mutex_);
+    paths_.insert(path);
+  }
+  void Forget(const std::string& path) {
+    const MutexLock lock(mutex_);
+    paths_.erase(path);
+  }
+  IOStatus Check(const std::string& path) const {
+    const MutexLock lock(mutex_);
+    if (!paths_.contains(path)) return IOStatus::OK();
+    return IOStatus::IOError(path + ": it could not be read before");
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::set<std::string> paths_ TAILRACE_GUARDED_BY(mutex_);
+};
+
 class RocksRandomAccessFile final : public rocksdb::FSRandomAccessFile {
  public:
-  explicit RocksRandomAccessFile(std::unique_ptr<wal::File> file) : file_(std::move(file)) {}
+  RocksRandomAccessFile(std::unique_ptr<wal::File> file, std::string path,
+                        FailedReads& failed_reads)
+      : file_(std::move(file)), path_(std::move(path)), failed_reads_(failed_reads) {}
 
   IOStatus Read(uint64_t offset, size_t n, const IOOptions&, Slice* result, char* scratch,
                 IODebugContext*) const override {
-    return ReadAt(*file_, offset, n, result, scratch);
+    IOStatus status = ReadAt(*file_, offset, n, result, scratch);
+    if (!status.ok()) failed_reads_.Note(path_);
+    return status;
   }
 
   // The page cache is the operating system's to manage.
@@ -137,6 +166,8 @@ class RocksRandomAccessFile final : public rocksdb::FSRandomAccessFile {
 
  private:
   const std::unique_ptr<wal::File> file_;
+  const std::string path_;
+  FailedReads& failed_reads_;
 };
 
 // Writes through at once: RocksDB has a buffer in front of it.
@@ -315,6 +346,8 @@ class RocksFs final : public rocksdb::FileSystem {
   IOStatus NewSequentialFile(const std::string& path, const rocksdb::FileOptions&,
                              std::unique_ptr<rocksdb::FSSequentialFile>* result,
                              IODebugContext*) override {
+    // To copy it is the other way to ingest it.
+    if (IOStatus status = failed_reads_.Check(path); !status.ok()) return status;
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kRead));
     *result = std::make_unique<RocksSequentialFile>(std::move(file));
     return IOStatus::OK();
@@ -324,7 +357,7 @@ class RocksFs final : public rocksdb::FileSystem {
                                std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
                                IODebugContext*) override {
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kRead));
-    *result = std::make_unique<RocksRandomAccessFile>(std::move(file));
+    *result = std::make_unique<RocksRandomAccessFile>(std::move(file), path, failed_reads_);
     return IOStatus::OK();
   }
 
@@ -334,6 +367,7 @@ class RocksFs final : public rocksdb::FileSystem {
     if (options_file_ == OptionsFile::kRefused && NameOf(path).starts_with("OPTIONS-")) {
       return IOStatus::NotSupported(path + ": options are not kept");
     }
+    failed_reads_.Forget(path);
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kCreate));
     TAILRACE_ROCKS_ASSIGN(const uint64_t size_bytes, file->SizeBytes());
     if (size_bytes > 0) {
@@ -403,6 +437,7 @@ class RocksFs final : public rocksdb::FileSystem {
   }
 
   IOStatus DeleteFile(const std::string& path, const IOOptions&, IODebugContext*) override {
+    failed_reads_.Forget(path);
     const Status status = fs_.Remove(path);
     const auto manifest = ManifestGuard::ParseName(NameOf(path));
     if (status.ok() && manifest) guard_->Forget(*manifest);
@@ -446,11 +481,13 @@ class RocksFs final : public rocksdb::FileSystem {
 
   IOStatus RenameFile(const std::string& source, const std::string& target, const IOOptions&,
                       IODebugContext*) override {
+    if (IOStatus status = failed_reads_.Check(source); !status.ok()) return status;
     return ToRocks(fs_.Rename(source, target));
   }
 
   IOStatus LinkFile(const std::string& source, const std::string& target, const IOOptions&,
                     IODebugContext*) override {
+    if (IOStatus status = failed_reads_.Check(source); !status.ok()) return status;
     return ToRocks(fs_.Link(source, target));
   }
 
@@ -501,6 +538,7 @@ class RocksFs final : public rocksdb::FileSystem {
   }
 
   wal::FileSystem& fs_;
+  FailedReads failed_reads_;
   const std::unique_ptr<ManifestGuard> guard_;
   const ManifestFailure on_manifest_failure_;
   const OptionsFile options_file_;

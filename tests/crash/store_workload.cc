@@ -224,7 +224,7 @@ class Run {
     if (goes_on) (void)Broken("reads do not go on: " + dump.status().ToString());
   }
 
-  // When the fault is gone: reads and writes. Whether the store takes no more of these.
+  // When the fault is gone: reads and writes. True: the store takes no more of these.
   bool LookWithout() {
     if (!store_) return false;
     const auto dump = DumpStore(*store_);
@@ -290,9 +290,9 @@ class Run {
     if (!found) return Broken("after opening: " + FirstDifference(truth_.texts.back(), dump->text));
     truth_.states.resize(*found + 1);
     truth_.texts.resize(*found + 1);
-    const Epoch epoch = store_->Stats()->epoch;
-    if (epoch <= truth_.epoch) return Broken("the epoch did not rise");
-    truth_.epoch = epoch;
+    TAILRACE_ASSIGN_OR_RETURN(const StoreStats stats, store_->Stats());
+    if (stats.epoch <= truth_.epoch) return Broken("the epoch did not rise");
+    truth_.epoch = stats.epoch;
     // What an opening shows it has made durable.
     Answered(true);
     return Status::Ok();
@@ -301,9 +301,9 @@ class Run {
   Status Restart(char how) {
     if (how == 'Q') {
       const Status closed = store_->Close();
+      store_.reset();
       if (!closed.ok()) return closed;
       Answered(true);
-      store_.reset();
       return Open();
     }
     StopInItsTracks();
