@@ -26,6 +26,7 @@ Status NoRoom(const Status& failure) {
 
 void Checkpointer::Start() {
   active_begin_.store(core_.positions->cut().value);
+  if (core_.options.threads == StoreThreads::kNone) return;
   thread_ = NamedThread("tr-checkpointer", [this] { Loop(); });
 }
 
@@ -55,6 +56,7 @@ void Checkpointer::RequestIfFull() {
 Status Checkpointer::WaitForRoom() {
   if (HasRoom()) [[likely]]
     return Status::Ok();
+  if (core_.options.threads == StoreThreads::kNone) return Run();
   MutexLock lock(mutex_);
   const uint64_t failed_before = failed_runs_;
   while (!HasRoom()) {

@@ -33,6 +33,14 @@ enum class PausePoint {
   kBeforeExpiryDelete,  // Time to live: an item was found expired; its deletion looks again.
 };
 
+// Who does a store's work.
+enum class StoreThreads {
+  kOwn,   // Threads of its own.
+  kNone,  // The calls do, at the moment at which they would wait for a thread: the same calls then
+          // always give the same file operations. For simulation; one thread may use the store.
+          // Nothing is done in the background, upkeep included, and waits for records run out.
+};
+
 // Something worth an operator's attention that is not an error of a call.
 struct Event {
   enum class Kind {
@@ -63,6 +71,8 @@ struct StoreOptions {
   // Make the store if the directory is missing or empty; otherwise that is kNotFound. The directory
   // that holds it must be there.
   bool create_if_missing = true;
+
+  StoreThreads threads = StoreThreads::kOwn;
 
   // The file system and the clock; they outlive the store.
   wal::FileSystem* fs = &wal::FileSystem::Posix();

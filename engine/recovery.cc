@@ -90,6 +90,7 @@ Result<Cut> OpenIndex(Core& core) {
   ItemIndexOptions options;
   options.block_cache_bytes = core.options.block_cache_bytes;
   options.shared_table_bytes_max = core.options.shared_table_bytes_max;
+  options.background_work = core.options.threads == StoreThreads::kOwn;
   TAILRACE_ASSIGN_OR_RETURN(const bool exists,
                             fs.Exists(wal::JoinPath(core.paths.items, "CURRENT")));
   if (!exists && core.identity.complete) {
@@ -130,6 +131,8 @@ Status OpenTheJournal(Core& core, const Cut& cut) {
 
   wal::JournalOptions options;
   options.durability = core.options.durability;
+  options.threads = core.options.threads == StoreThreads::kOwn ? wal::JournalThreads::kOwn
+                                                               : wal::JournalThreads::kNone;
   options.segment_bytes = core.options.journal_segment_bytes;
   // The store keeps the limit itself, before it takes the commit gate; the journal's own is out of
   // reach.
@@ -259,6 +262,8 @@ Result<std::unique_ptr<Core>> OpenCore(const std::string& directory, const Store
   TAILRACE_ASSIGN_OR_RETURN(const ClockReading last, Replay(*core, cut));
   // Before the first checkpoint, which writes what an older build does not know.
   if (!core->identity.complete || core->identity.format_version != kStoreFormatVersion) {
+    // A complete store that lacks a directory has lost it: none may have a name that is not sure.
+    TAILRACE_RETURN_IF_ERROR(fs.SyncDirectory(core->paths.directory));
     core->identity.complete = true;
     TAILRACE_RETURN_IF_ERROR(WriteIdentity(fs, core->paths, core->identity));
   }
@@ -268,6 +273,11 @@ Result<std::unique_ptr<Core>> OpenCore(const std::string& directory, const Store
       *core->journal, *core->positions, *core->shards, [raw = core.get()](const Status& cause) {
         raw->Fail(cause.WithContext("the shard logs could not be written"));
       });
+  if (options.threads == StoreThreads::kNone) {
+    core->positions->SetWorkers(
+        {.make_durable = [raw = core.get()](Lsn end) { return raw->journal->WaitDurable(end); },
+         .fan_out = [raw = core.get()] { return raw->fan_out->RunInline(); }});
+  }
   TAILRACE_RETURN_IF_ERROR(AppendOpened(*core));
   core->recovery.torn_bytes = core->journal->recovery().torn_bytes;
   core->recovery.clean_close = core->journal->recovery().clean_close;

@@ -6,6 +6,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,8 @@ Status FromRocks(const rocksdb::Status& status) {
     case rocksdb::Status::kNotFound:
       return NotFound(std::move(message));
     case rocksdb::Status::kCorruption:
+      // So it calls a file, too, that the disk would not let it look at.
+      if (message.find("IO error: ") != std::string::npos) return IoError(std::move(message));
       return Corruption(std::move(message));
     case rocksdb::Status::kNotSupported:
       return Unsupported(std::move(message));
@@ -121,13 +124,41 @@ class RocksSequentialFile final : public rocksdb::FSSequentialFile {
   uint64_t offset_ = 0;
 };
 
+// Files that could not be read. When RocksDB looks for the bounds of a file that it is to ingest,
+// it takes one whose first block cannot be read for empty, and ingests it so: its items would be in
+// no range and never found. Such a file must not get a name among its own. Thread-safe.
+class FailedReads {
+ public:
+  void Note(const std::string& path) {
+    const MutexLock lock(mutex_);
+    paths_.insert(path);
+  }
+  void Forget(const std::string& path) {
+    const MutexLock lock(mutex_);
+    paths_.erase(path);
+  }
+  IOStatus Check(const std::string& path) const {
+    const MutexLock lock(mutex_);
+    if (!paths_.contains(path)) return IOStatus::OK();
+    return IOStatus::IOError(path + ": it could not be read before");
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::set<std::string> paths_ TAILRACE_GUARDED_BY(mutex_);
+};
+
 class RocksRandomAccessFile final : public rocksdb::FSRandomAccessFile {
  public:
-  explicit RocksRandomAccessFile(std::unique_ptr<wal::File> file) : file_(std::move(file)) {}
+  RocksRandomAccessFile(std::unique_ptr<wal::File> file, std::string path,
+                        FailedReads& failed_reads)
+      : file_(std::move(file)), path_(std::move(path)), failed_reads_(failed_reads) {}
 
   IOStatus Read(uint64_t offset, size_t n, const IOOptions&, Slice* result, char* scratch,
                 IODebugContext*) const override {
-    return ReadAt(*file_, offset, n, result, scratch);
+    IOStatus status = ReadAt(*file_, offset, n, result, scratch);
+    if (!status.ok()) failed_reads_.Note(path_);
+    return status;
   }
 
   // The page cache is the operating system's to manage.
@@ -135,6 +166,8 @@ class RocksRandomAccessFile final : public rocksdb::FSRandomAccessFile {
 
  private:
   const std::unique_ptr<wal::File> file_;
+  const std::string path_;
+  FailedReads& failed_reads_;
 };
 
 // Writes through at once: RocksDB has a buffer in front of it.
@@ -302,14 +335,19 @@ class RocksLogger final : public rocksdb::Logger {
 class RocksFs final : public rocksdb::FileSystem {
  public:
   RocksFs(wal::FileSystem& fs, std::unique_ptr<ManifestGuard> guard,
-          ManifestFailure on_manifest_failure)
-      : fs_(fs), guard_(std::move(guard)), on_manifest_failure_(std::move(on_manifest_failure)) {}
+          ManifestFailure on_manifest_failure, OptionsFile options_file)
+      : fs_(fs),
+        guard_(std::move(guard)),
+        on_manifest_failure_(std::move(on_manifest_failure)),
+        options_file_(options_file) {}
 
   const char* Name() const override { return "TailraceFileSystem"; }
 
   IOStatus NewSequentialFile(const std::string& path, const rocksdb::FileOptions&,
                              std::unique_ptr<rocksdb::FSSequentialFile>* result,
                              IODebugContext*) override {
+    // To copy it is the other way to ingest it.
+    if (IOStatus status = failed_reads_.Check(path); !status.ok()) return status;
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kRead));
     *result = std::make_unique<RocksSequentialFile>(std::move(file));
     return IOStatus::OK();
@@ -319,13 +357,17 @@ class RocksFs final : public rocksdb::FileSystem {
                                std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
                                IODebugContext*) override {
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kRead));
-    *result = std::make_unique<RocksRandomAccessFile>(std::move(file));
+    *result = std::make_unique<RocksRandomAccessFile>(std::move(file), path, failed_reads_);
     return IOStatus::OK();
   }
 
   IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                            std::unique_ptr<rocksdb::FSWritableFile>* result,
                            IODebugContext*) override {
+    if (options_file_ == OptionsFile::kRefused && NameOf(path).starts_with("OPTIONS-")) {
+      return IOStatus::NotSupported(path + ": options are not kept");
+    }
+    failed_reads_.Forget(path);
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kCreate));
     TAILRACE_ROCKS_ASSIGN(const uint64_t size_bytes, file->SizeBytes());
     if (size_bytes > 0) {
@@ -395,6 +437,7 @@ class RocksFs final : public rocksdb::FileSystem {
   }
 
   IOStatus DeleteFile(const std::string& path, const IOOptions&, IODebugContext*) override {
+    failed_reads_.Forget(path);
     const Status status = fs_.Remove(path);
     const auto manifest = ManifestGuard::ParseName(NameOf(path));
     if (status.ok() && manifest) guard_->Forget(*manifest);
@@ -438,11 +481,13 @@ class RocksFs final : public rocksdb::FileSystem {
 
   IOStatus RenameFile(const std::string& source, const std::string& target, const IOOptions&,
                       IODebugContext*) override {
+    if (IOStatus status = failed_reads_.Check(source); !status.ok()) return status;
     return ToRocks(fs_.Rename(source, target));
   }
 
   IOStatus LinkFile(const std::string& source, const std::string& target, const IOOptions&,
                     IODebugContext*) override {
+    if (IOStatus status = failed_reads_.Check(source); !status.ok()) return status;
     return ToRocks(fs_.Link(source, target));
   }
 
@@ -493,18 +538,21 @@ class RocksFs final : public rocksdb::FileSystem {
   }
 
   wal::FileSystem& fs_;
+  FailedReads failed_reads_;
   const std::unique_ptr<ManifestGuard> guard_;
   const ManifestFailure on_manifest_failure_;
+  const OptionsFile options_file_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<rocksdb::Env>> NewRocksEnv(wal::FileSystem& fs, const std::string& directory,
-                                                  ManifestFailure on_manifest_failure) {
+                                                  ManifestFailure on_manifest_failure,
+                                                  OptionsFile options_file) {
   TAILRACE_ASSIGN_OR_RETURN(auto guard, ManifestGuard::Open(fs, directory));
   TAILRACE_RETURN_IF_ERROR(guard->CutTail().status());
-  return rocksdb::NewCompositeEnv(
-      std::make_shared<RocksFs>(fs, std::move(guard), std::move(on_manifest_failure)));
+  return rocksdb::NewCompositeEnv(std::make_shared<RocksFs>(
+      fs, std::move(guard), std::move(on_manifest_failure), options_file));
 }
 
 }  // namespace tailrace::engine

@@ -53,7 +53,7 @@ class StoreImpl final : public Store, public engine::ConsumerHost {
   }
 
   void Start() {
-    core_->fan_out->Start();
+    if (core_->options.threads == StoreThreads::kOwn) core_->fan_out->Start();
     checkpointer_.Start();
     maintenance_.Start();
   }

@@ -26,6 +26,15 @@ void FanOut::Start() {
   thread_ = NamedThread("tr-fan-out", [this] { Run(); });
 }
 
+Status FanOut::RunInline() {
+  TAILRACE_CHECK(!thread_.joinable(), "fan-out has a thread");
+  const Status folded = FoldUpTo(positions_.safe());
+  if (folded.ok()) return folded;
+  Fail(folded);
+  on_failure_(folded);
+  return folded;
+}
+
 void FanOut::Stop() {
   stopping_ = true;
   interrupted_ = true;

@@ -72,8 +72,10 @@ Result<uint64_t> RemoveShardDirectory(OpenFiles& files, const std::string& path)
   TAILRACE_RETURN_IF_ERROR(entries.status());
   for (const wal::DirectoryEntry& entry : *entries) {
     const std::string file_path = wal::JoinPath(path, entry.name);
-    const auto file = fs.Open(file_path, wal::OpenMode::kRead);
-    if (file.ok()) bytes += (*file)->SizeBytes().ok() ? *(*file)->SizeBytes() : 0;
+    if (const auto file = fs.Open(file_path, wal::OpenMode::kRead); file.ok()) {
+      const auto file_bytes = (*file)->SizeBytes();
+      if (file_bytes.ok()) bytes += *file_bytes;
+    }
     files.Forget(file_path);
     TAILRACE_RETURN_IF_ERROR(fs.Remove(file_path));
   }
@@ -688,9 +690,15 @@ Result<uint64_t> ShardSet::RemoveTrimmed(const ShardSetState& durable) {
       gone_paths.insert(s.gone_paths.extract(gone));
     }
   }
-  for (const auto& [key, path] : gone_paths) {
-    TAILRACE_ASSIGN_OR_RETURN(const uint64_t bytes, RemoveShardDirectory(s.files, path));
-    freed_bytes += bytes;
+  while (!gone_paths.empty()) {
+    const auto removed = RemoveShardDirectory(s.files, gone_paths.begin()->second);
+    if (!removed.ok()) {  // Tried again with the next checkpoint.
+      WriterLock lock(s.mutex);
+      s.gone_paths.merge(gone_paths);
+      return removed.status();
+    }
+    freed_bytes += *removed;
+    gone_paths.erase(gone_paths.begin());
   }
   return freed_bytes;
 }

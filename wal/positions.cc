@@ -96,11 +96,31 @@ Status Positions::Wait(Awaited& position, Lsn end) {
   return Status::Ok();
 }
 
-Status Positions::WaitSafe(Lsn end) { return Wait(safe_, end); }
-Status Positions::WaitDurable(Lsn end) { return Wait(durable_, end); }
+// A worker's outcome, unless it is told by the failure that all waits end with.
+Status Positions::Unless(const Status& worked) const {
+  return failure().ok() ? worked : Status::Ok();
+}
+
+Status Positions::WaitSafe(Lsn end) {
+  if (safe() < end && durability_ == Durability::kSync && workers_.make_durable) {
+    TAILRACE_RETURN_IF_ERROR(Unless(workers_.make_durable(end)));
+  }
+  return Wait(safe_, end);
+}
+
+Status Positions::WaitDurable(Lsn end) {
+  if (durable() < end && workers_.make_durable) {
+    TAILRACE_RETURN_IF_ERROR(Unless(workers_.make_durable(end)));
+  }
+  return Wait(durable_, end);
+}
 
 Status Positions::WaitFannedOut(Lsn end) {
   if (fanned_out() >= end) return Status::Ok();
+  if (workers_.fan_out) {
+    TAILRACE_RETURN_IF_ERROR(WaitSafe(end));
+    TAILRACE_RETURN_IF_ERROR(Unless(workers_.fan_out()));
+  }
   const Haste haste(*this);
   return Wait(fanned_out_, end);
 }
