@@ -1,4 +1,4 @@
-#include "tests/crash/kill_victim.h"
+#include "tools/crashtest/victim.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -8,11 +8,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "wal/check.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 namespace {
 
 using std::chrono::microseconds;
@@ -47,12 +48,15 @@ struct Pipe {
 
 class Victim {
  public:
-  Victim(const std::string& program, const KillPlan& plan) : began_(Now()) {
+  Victim(const std::vector<std::string>& program, const LifePlan& plan) : began_(Now()) {
     // More than the default, so that the process seldom waits for us; as much as may be.
     (void)::fcntl(events_.write_end, F_SETPIPE_SZ, kPipeBytes);
+    std::vector<char*> words;
+    for (const std::string& word : program) words.push_back(const_cast<char*>(word.c_str()));
+    words.push_back(nullptr);
     pid_ = ::fork();
     TAILRACE_CHECK(pid_ >= 0, "a process can be made");
-    if (pid_ == 0) Become(program);
+    if (pid_ == 0) Become(words.data());
     Pipe::Close(orders_.read_end);
     Pipe::Close(events_.write_end);
     const ssize_t written = ::write(orders_.write_end, &plan, sizeof plan);
@@ -61,12 +65,14 @@ class Victim {
   Victim(const Victim&) = delete;
   Victim& operator=(const Victim&) = delete;
 
-  VictimReport Run(const KillAim& aim);
+  VictimReport Run(const LifeAim& aim, const std::function<void()>& cut_power);
 
  private:
   static SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
-  [[noreturn]] void Become(const std::string& program) const;
+  [[noreturn]] void Become(char* const* words) const;
+  void CutPower(const std::function<void()>& cut_power);
+  void ForgetFailuresSinceCut();
   bool Listen(SteadyTime until);
   uint64_t TrafficEvents() const;
   bool Traffic() const { return traffic_begin_ < report_.events.size(); }
@@ -78,13 +84,14 @@ class Victim {
   pid_t pid_ = -1;
   std::string unread_;
   size_t traffic_begin_ = SIZE_MAX;
+  size_t cut_at_ = SIZE_MAX;  // Events from here on may be told behind a power cut.
   VictimReport report_;
 };
 
-void Victim::Become(const std::string& program) const {
+void Victim::Become(char* const* words) const {
   if (::dup2(orders_.read_end, kPlanDescriptor) >= 0 &&
       ::dup2(events_.write_end, kEventDescriptor) >= 0) {
-    ::execl(program.c_str(), program.c_str(), nullptr);
+    ::execv(words[0], words);
   }
   ::_exit(127);
 }
@@ -122,8 +129,32 @@ uint64_t Victim::TrafficEvents() const {
   return Traffic() ? report_.events.size() - traffic_begin_ : 0;
 }
 
-VictimReport Victim::Run(const KillAim& aim) {
-  using Kind = KillAim::Kind;
+// Takes first what was told by now: all of that was told with the power on.
+void Victim::CutPower(const std::function<void()>& cut_power) {
+  constexpr int kTurnsMax = 64;  // It goes on telling.
+  size_t known = SIZE_MAX;
+  for (int turn = 0; turn < kTurnsMax && known != report_.events.size(); ++turn) {
+    known = report_.events.size();
+    if (!Listen(Now())) break;
+  }
+  cut_at_ = report_.events.size();
+  cut_power();
+}
+
+// With the power off everything fails. What ended well all the same has to be true.
+void Victim::ForgetFailuresSinceCut() {
+  if (cut_at_ >= report_.events.size()) return;
+  const auto since = report_.events.begin() + static_cast<ptrdiff_t>(cut_at_);
+  report_.events.erase(std::remove_if(since, report_.events.end(),
+                                      [](const Event& event) {
+                                        return event.kind == EventKind::kFailure ||
+                                               event.code != StatusCode::kOk;
+                                      }),
+                       report_.events.end());
+}
+
+VictimReport Victim::Run(const LifeAim& aim, const std::function<void()>& cut_power) {
+  using Kind = LifeAim::Kind;
   SteadyTime deadline = began_ + kSilenceMax;
   if (aim.kind == Kind::kAfterTime) deadline = began_ + microseconds(aim.delay_us);
   bool stopping = false;
@@ -145,9 +176,11 @@ VictimReport Victim::Run(const KillAim& aim) {
   if (alive && Now() >= began_ + kSilenceMax) {
     report_.problem = "the process did not come to its end in time; it hangs";
   }
+  if (cut_power) CutPower(cut_power);
   ::kill(pid_, SIGKILL);
   while (Listen(Now() + kSilenceMax)) continue;
   Reap();
+  ForgetFailuresSinceCut();
   return std::move(report_);
 }
 
@@ -156,7 +189,9 @@ void Victim::Reap() {
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) continue;
   report_.killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   if (!unread_.empty()) report_.problem = "the process told half an event";
-  if (report_.killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) return;
+  // A mapped page that the disk refuses is this signal.
+  const bool powerless = cut_at_ != SIZE_MAX && WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS;
+  if (report_.killed || powerless || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) return;
   report_.problem = WIFSIGNALED(status)
                         ? "the process died of signal " + std::to_string(WTERMSIG(status))
                         : "the process ended with " + std::to_string(WEXITSTATUS(status));
@@ -164,8 +199,9 @@ void Victim::Reap() {
 
 }  // namespace
 
-VictimReport RunVictim(const std::string& program, const KillPlan& plan, const KillAim& aim) {
-  return Victim(program, plan).Run(aim);
+VictimReport RunVictim(const std::vector<std::string>& program, const LifePlan& plan,
+                       const LifeAim& aim, const std::function<void()>& cut_power) {
+  return Victim(program, plan).Run(aim, cut_power);
 }
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest
