@@ -64,7 +64,7 @@ class TierC {
   bool RunStore(uint64_t lane, uint64_t number);
   bool More() const { return !stopped_.load() && interrupted == 0 && cuts_ < arguments_.cuts; }
   void Stop(const Status& why);
-  void Describe(const Lineage& lineage, const std::string& store);
+  void Describe(const Lineage& lineage, const std::string& store, uint64_t lane);
   int Report(double seconds);
 
   const Arguments& arguments_;
@@ -85,10 +85,10 @@ void TierC::Stop(const Status& why) {
 }
 
 // Before the disk is gone with the store on it.
-void TierC::Describe(const Lineage& lineage, const std::string& store) {
+void TierC::Describe(const Lineage& lineage, const std::string& store, uint64_t lane) {
   const MutexLock lock(mutex_);
   for (const std::string& line : lineage.Describe()) std::printf("  %s\n", line.c_str());
-  const std::string kept = directory_.path() + "-failed";
+  const std::string kept = directory_.path() + "-failed-" + std::to_string(lane);
   std::error_code error;
   std::filesystem::copy(store, kept, std::filesystem::copy_options::recursive, error);
   if (!error) std::printf("  the store is in %s\n", kept.c_str());
@@ -119,7 +119,7 @@ bool TierC::RunStore(uint64_t lane, uint64_t number) {
   }
   for (int i = 0; i < 2 && !lineage.failed() && !lineage.given_up(); ++i) lineage.LiveToTheEnd();
   if (lineage.failed()) {
-    Describe(lineage, home + "/store");
+    Describe(lineage, home + "/store", lane);
     Stop(Corruption("the store broke a promise; see above"));
   }
   const MutexLock lock(mutex_);

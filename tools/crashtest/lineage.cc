@@ -107,7 +107,9 @@ LifePlan Lineage::MakePlan(LifeAim::Kind kind) {
   plan.tell_positions = options_.power != nullptr;
   // From within the last proven frame: its end may be where the epoch ended, and a reader who asks
   // for a record there is rightly told that there is none any more.
-  const uint64_t proven = oracle_.proven_sequence();
+  // Where the power fails even that frame may be lost again; a record that was found is there.
+  const uint64_t proven =
+      options_.power != nullptr ? oracle_.proven_record() + 1 : oracle_.proven_sequence();
   plan.dump_from = random_.OneIn(5) || proven == 0 ? 0 : proven - 1;
   if (kind == LifeAim::Kind::kAtPause) {
     plan.pause_point = static_cast<PausePoint>(
@@ -130,9 +132,30 @@ Lineage::End Lineage::Live(LifeAim::Kind kind, bool cut_power) {
     const Status restarted = options_.power->Restart();
     if (!restarted.ok()) problem_ = "the disk does not come back: " + restarted.ToString();
   }
+  NoteEnd(report, kind, cut_power);
   oracle_.Judge(report.events, cut_power);
   if (cut_power) return End::kPowerCut;
   return report.killed ? End::kKilled : End::kStopped;
+}
+
+void Lineage::NoteEnd(const VictimReport& report, LifeAim::Kind kind, bool power_cut) {
+  constexpr size_t kEndsMax = 4;
+  std::string end = "life " + std::to_string(run_) + ": ";
+  if (kind == LifeAim::Kind::kAtPause) {
+    end += "to die at a pause point, ";
+  } else if (kind == LifeAim::Kind::kAfterTime) {
+    end += "to die in its opening, ";
+  } else if (kind != LifeAim::Kind::kAfterEvents) {
+    end += "to close the store, ";
+  }
+  end += report.killed ? "killed" : "ended";
+  end += " after " + std::to_string(report.events.size()) + " events";
+  if (power_cut) end += ", the power cut";
+  const bool closed =
+      !report.events.empty() && report.events.back().kind == EventKind::kStopped;
+  if (closed) end += ", the store closed";
+  ends_.push_back(std::move(end));
+  if (ends_.size() > kEndsMax) ends_.pop_front();
 }
 
 std::vector<std::string> Lineage::Describe() const {
@@ -141,6 +164,7 @@ std::vector<std::string> Lineage::Describe() const {
       (options_.durability == Durability::kSync ? "sync" : "buffered") + " store, " +
       (options_.hostile_clock ? "lying" : "true") + " clock, seed " +
       std::to_string(options_.seed)};
+  lines.insert(lines.end(), ends_.begin(), ends_.end());
   if (!problem_.empty()) lines.push_back(problem_);
   const std::vector<std::string>& problems = oracle_.problems();
   const size_t shown = std::min(problems.size(), kProblemsShown);

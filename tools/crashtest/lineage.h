@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,7 @@ class Lineage {
   End Live(LifeAim::Kind kind, bool cut_power);
   LifeAim::Kind PickKind();
   LifePlan MakePlan(LifeAim::Kind kind);
+  void NoteEnd(const VictimReport& report, LifeAim::Kind kind, bool power_cut);
   void DrawOptions(LifePlan& plan);
   void SetClock(LifePlan& plan);
   LifeAim TakeAim(LifeAim::Kind kind);
@@ -78,6 +80,7 @@ class Lineage {
   uint64_t true_ms_ = 0;       // which was then;
   uint64_t open_us_ = 50'000;  // so long does an opening take.
   std::string problem_;
+  std::deque<std::string> ends_;  // How the last lives ended, the newest last.
 };
 
 }  // namespace tailrace::crashtest

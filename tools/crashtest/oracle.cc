@@ -44,6 +44,16 @@ Counts Oracle::counts() const {
   return counts;
 }
 
+uint64_t Oracle::proven_record() const {
+  uint64_t newest = 0;
+  for (const auto& [id, stream] : proven_.streams) {
+    for (const auto& [shard_id, shard] : stream.shards) {
+      if (!shard.records.empty()) newest = std::max(newest, shard.records.back().sequence);
+    }
+  }
+  return newest;
+}
+
 uint64_t Oracle::last_ms() const { return std::max(history_.last_ms(), highest_ms_); }
 
 void Oracle::Opened(const Event& event) {
@@ -67,7 +77,10 @@ void Oracle::HearEffect(const Event& event) {
   Effects& effects = effects_[{event.stream, event.shard}];
   if (event.kind == EventKind::kEffect) {
     ++counts_.effects;
-    effects.since.push_back({event.ordinal, event.sequence});
+    // One that changed nothing rests on the one before.
+    uint64_t sequence = event.sequence;
+    if (sequence == 0 && !effects.since.empty()) sequence = effects.since.back().sequence;
+    effects.since.push_back({event.ordinal, sequence});
     effects.taken_back = false;
     return;
   }

@@ -133,6 +133,8 @@ class Oracle {
 
   // All records below have been seen.
   uint64_t proven_sequence() const { return proven_.lsn; }
+  // The sequence number of the newest record that was seen; 0: none.
+  uint64_t proven_record() const;
   // The true time that the last process may have reached.
   uint64_t last_ms() const;
 

@@ -31,10 +31,9 @@ struct VictimReport {
   std::string problem;   // It ended in a way that it must not, or hung.
 };
 
-// Runs the program once. Returns when the process is dead. If `cut_power` is given, it is called when
-// the aim is reached, while the process runs (unless it has ended by then), and the process is killed
-// after that. What it told of failures since is left out of the report: what was under way then has
-// not ended.
+// Runs the program once. Returns when the process is dead. If `cut_power` is given, the aim is when
+// the power fails: the process stops where it is, whatever calls it has under way; `cut_power` is
+// called; the process is killed.
 VictimReport RunVictim(const std::vector<std::string>& program, const LifePlan& plan,
                        const LifeAim& aim, const std::function<void()>& cut_power = nullptr);
 
