@@ -8,6 +8,7 @@
 
 #include "tools/command.h"
 #include "tools/consumers_command.h"
+#include "tools/crashtest_command.h"
 #include "tools/demo_command.h"
 #include "tools/dump_command.h"
 #include "tools/format.h"
@@ -74,6 +75,7 @@ void AddCommands(Registry& registry) {
   AddJournalCommand(registry);
   AddStatCommand(registry);
   AddVerifyCommand(registry);
+  AddCrashtestCommand(registry);
   AddDemoCommand(registry);
   AddPagesCommands(registry);
 }

@@ -1,8 +1,8 @@
-#include "tests/crash/kill_verdict.h"
+#include "tools/crashtest/verdict.h"
 
 #include <algorithm>
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 namespace {
 
 std::string Text(uint64_t number) { return std::to_string(number); }
@@ -14,7 +14,7 @@ bool EndedWithChange(const HeardWrite& write) {
 }  // namespace
 
 Verdict::Verdict(const Proven& before, const History& history, const std::vector<Event>& dump,
-                 KillCounts& counts, const Complaint& complain)
+                 Counts& counts, const Complaint& complain)
     : before_(before), history_(history), counts_(counts), complain_(complain) {
   now_.highest_table_id = before.highest_table_id;
   now_.highest_stream = before.highest_stream;
@@ -409,4 +409,4 @@ void Verdict::JudgeDelivery(const Delivery& delivery) {
   }
 }
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <optional>
 
-#include "tests/crash/kill_world.h"
+#include "tools/crashtest/world.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 namespace {
 
 constexpr uint64_t kMinuteMs = 60'000;
@@ -70,6 +70,7 @@ class Control {
   Event Begin(Operation operation, uint32_t table) {
     Event event{.kind = EventKind::kTableChangeBegin, .operation = operation, .table = table};
     event.true_ms = world_.TrueMs();
+    event.second = world_.JournalEnd();
     return event;
   }
   // Tells the outcome; `sequence` is the journal's position of the change.
@@ -77,6 +78,7 @@ class Control {
     event.kind = EventKind::kTableChangeEnd;
     event.code = status.code();
     event.sequence = sequence;
+    event.last = world_.JournalEnd();
     event.true_ms = world_.TrueMs();
     SetText(event, status.message());
     world_.teller.Tell(event);
@@ -120,8 +122,10 @@ void Control::MakeFirstTables() {
 void Control::Step() {
   const uint64_t choice = random_.Below(100);
   if (choice < 15) {
+    world_.teller.Tell({.kind = EventKind::kSyncBegin, .true_ms = world_.TrueMs()});
     const Status status = world_.store->Checkpoint();
-    if (!status.ok()) world_.teller.Fail("a checkpoint", status);
+    if (!status.ok()) return world_.teller.Fail("a checkpoint", status);
+    world_.teller.Tell({.kind = EventKind::kSyncEnd, .true_ms = world_.TrueMs()});
   } else if (choice < 35) {
     StepClock(random_.Between(1, 30 * kMinuteMs));
   } else if (choice < 41) {
@@ -163,8 +167,10 @@ void Control::StepClock(uint64_t ms) {
 
 void Control::Maintain() {
   world_.teller.Tell({.kind = EventKind::kMaintenanceBegin, .true_ms = world_.TrueMs()});
+  world_.teller.Tell({.kind = EventKind::kSyncBegin, .true_ms = world_.TrueMs()});
   const Status status = world_.store->RunMaintenance();
   if (!status.ok()) return world_.teller.Fail("upkeep", status);
+  world_.teller.Tell({.kind = EventKind::kSyncEnd, .true_ms = world_.TrueMs()});
   world_.teller.Tell({.kind = EventKind::kMaintenanceEnd, .true_ms = world_.TrueMs()});
 }
 
@@ -282,4 +288,4 @@ void Control::Disable(const TableInfo& info) {
 
 void RunControl(World& world) { Control(world).Run(); }
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

@@ -1,5 +1,5 @@
-// What the kill test's two sides have in common: the plan that the oracle hands to the process that
-// will be killed, the events that this process tells about, and the items that it writes.
+// What the crash test's two sides have in common: the plan that the oracle hands to the process that
+// will die, the events that this process tells about, and the items that it writes.
 //
 // The process under test writes one Event, in one write() of the pipe, before it begins anything
 // and one after it has ended, so that the pipe holds them in the order in which they happened: if
@@ -20,7 +20,7 @@
 #include "engine/store.h"
 #include "engine/value.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 
 // ---- Items ----
 
@@ -85,8 +85,8 @@ uint64_t DigestRecord(const ChangeRecord& record);
 // ---- The plan ----
 
 // How one process opens the store and what it does with it. Handed over as bytes.
-struct KillPlan {
-  std::array<char, 256> directory{};
+struct LifePlan {
+  std::array<char, 512> directory{};
   uint64_t seed = 0;
   uint32_t run = 0;  // Counts the processes of a store; part of every write's id.
 
@@ -100,6 +100,16 @@ struct KillPlan {
   uint64_t shard_segment_bytes_max = 0;
   uint64_t shard_segment_age_ms_max = 0;
   uint64_t maintenance_interval_ms = 0;
+  uint64_t shared_table_bytes_max = 0;
+  uint64_t block_cache_bytes = 0;
+  uint64_t expiry_items_per_second = 0;
+  uint64_t expiry_queue_bytes_max = 0;
+  uint64_t backfill_items_per_second = 0;
+  uint64_t shard_split_records_per_second = 0;
+  uint64_t shard_split_bytes_per_second = 0;
+  uint64_t shard_split_window_ms = 0;
+  uint32_t shards_per_stream_max = 0;
+  uint64_t shard_rotation_ms = 0;
 
   uint64_t wall_ms = 0;  // The clock at the beginning,
   uint64_t boot_ms = 0;
@@ -109,11 +119,15 @@ struct KillPlan {
   uint32_t writers = 1;
   uint64_t dump_from = 0;  // Records below this sequence number are not told again.
 
+  // Whether to tell where in the journal things stand, for an oracle that has to know what a power
+  // cut may take back.
+  bool tell_positions = false;
+
   // The process kills itself when it comes to this pause point for the n-th time (0: never).
   PausePoint pause_point{};
   uint32_t pause_count = 0;
 };
-static_assert(std::is_trivially_copyable_v<KillPlan>);
+static_assert(std::is_trivially_copyable_v<LifePlan>);
 
 // ---- Events ----
 
@@ -122,6 +136,7 @@ enum class EventKind : uint8_t {
   kOpened,   // first: epoch, second: LSN of the journal's end, outcome: closed properly before,
              // last: so long must it run before all of its downtime counts as age,
              // sequence: the wall clock in ms since 1970
+  kEpoch,    // A jump of the journal's positions. first: the new epoch, second: the old one's end
   kTable,    // table, first: table id, stream
   kItem,     // table, key, new_state
   kStream,   // table, first: table id, stream, view, outcome: enabled, second: retention_ms
@@ -137,27 +152,32 @@ enum class EventKind : uint8_t {
   kWriteBegin,        // thread, table, write, operation, key, new_state: what kPutState puts;
                       // transaction, with_token
   kWriteEnd,          // thread, code; outcome, sequence; if has_old_image: old_state, new_state;
-                      // transaction, rejected, second: the commit, last: changes of it
+                      // transaction, rejected, first: the end of its frame, second: the commit,
+                      // last: changes of it
   kWriteQueued,       // thread, sequence: appended, and not waited for
   kWaitEnd,           // thread: all that it has queued is safe
   kReadBegin,         // thread, table, key
   kReadEnd,           // thread, code, new_state
-  kTableChangeBegin,  // operation, table, view, outcome: with a stream
-  kTableChangeEnd,    // code; first: table id, stream, sequence: where it took effect (or 0)
+  kTableChangeBegin,  // operation, table, view, outcome: with a stream, second: the journal's end
+  kTableChangeEnd,    // code; first: table id, stream, sequence: where it took effect (or 0),
+                      // second: the journal's end before, last: and after
   kClockStep,         // true_ms: what it will be
   kMaintenanceBegin,
   kMaintenanceEnd,
+  kSyncBegin,  // A checkpoint or an upkeep round, which make everything durable.
+  kSyncEnd,    // It ended well.
 
   // Readers of streams.
   kReaderOpen,  // thread, table, stream: what was delivered before counts up to the checkpoints
   kAttachment,  // stream, shard, ordinal: what was attached to the shard's checkpoint
   kDelivered,   // thread, stream, shard, ordinal, sequence, first: digest
   kGap,         // thread, stream, shard, first, last, outcome: said to be lost
-  kCheckpointBegin,  // stream, shard, ordinal: the last record delivered
-  kCheckpointEnd,    // code
+  kCheckpointBegin,  // stream, shard, ordinal: the last record delivered, second: the journal's end
+  kCheckpointEnd,    // code, last: the journal's end
   kSought,  // thread, stream, shard, sequence: asked for, outcome: StartAt; then kDelivered
 
-  kEffect,       // stream, shard, ordinal: the consumer's checkpoint and its effect are stored
+  kEffect,       // stream, shard, ordinal: the consumer's checkpoint and its effect are stored,
+                 // sequence: of the effect
   kEffectFound,  // stream, shard, ordinal: the effect that the consumer goes on behind
 
   kStopped,  // The store was closed.
@@ -228,4 +248,4 @@ void SetText(Event& event, std::string_view text);
 inline constexpr int kPlanDescriptor = 0;  // The plan; later one byte: stop and close.
 inline constexpr int kEventDescriptor = 3;
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "tests/crash/kill_oracle.h"
+#include "tools/crashtest/oracle.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 
 // A record that was not seen before.
 struct NewRecord {
@@ -21,7 +21,7 @@ class Verdict {
  public:
   // Borrows everything. `dump` is the events of one whole dump.
   Verdict(const Proven& before, const History& history, const std::vector<Event>& dump,
-          KillCounts& counts, const Complaint& complain);
+          Counts& counts, const Complaint& complain);
 
   // The store as it is now proven to be.
   Proven Pass();
@@ -105,7 +105,7 @@ class Verdict {
 
   const Proven& before_;
   const History& history_;
-  KillCounts& counts_;
+  Counts& counts_;
   const Complaint& complain_;
 
   Proven now_;
@@ -123,4 +123,4 @@ class Verdict {
   uint64_t survivors_end_ = 0;  // Every change below has survived: something behind it has.
 };
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "engine/limits.h"
-#include "tests/crash/kill_verdict.h"
+#include "tools/crashtest/verdict.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 namespace {
 
 std::string Text(uint64_t number) { return std::to_string(number); }
@@ -138,4 +138,4 @@ bool Verdict::Forgotten(const HeardWrite& write) const {
          !tokens_.contains(write.transaction) && now_ms_ - write.begun_ms < kIdempotencyTokenMs;
 }
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

@@ -1,4 +1,4 @@
-// The process that is killed: opens a store, tells what is in it, and then writes, reads, makes and
+// The process that dies: opens a store, tells what is in it, and then writes, reads, makes and
 // drops tables, enables and disables streams, checkpoints and trims in several threads until it
 // dies. What it should do is in the plan on its standard input; what it does goes to a pipe.
 #include <signal.h>
@@ -12,10 +12,15 @@
 #include <thread>
 #include <vector>
 
-#include "tests/crash/kill_world.h"
+#include "engine/store_files.h"
+#include "tools/crashtest/child.h"
+#include "tools/crashtest/world.h"
+#include "wal/coding.h"
+#include "wal/format.h"
+#include "wal/journal.h"
 #include "wal/check.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 namespace {
 
 // Reads exactly `bytes` bytes; false at the end of the input.
@@ -32,26 +37,29 @@ bool ReadFully(int descriptor, void* target, size_t bytes) {
 }
 
 StoreOptions MakeOptions(World& world, std::atomic<uint32_t>& pauses) {
-  const KillPlan& plan = world.plan;
+  const LifePlan& plan = world.plan;
   StoreOptions options;
   options.durability = plan.durability;
   options.clock = &world.clock;
   options.generation_bytes_max = plan.generation_bytes_max;
   options.journal_bytes_max = plan.journal_bytes_max;
   options.journal_segment_bytes = plan.journal_segment_bytes;
-  options.block_cache_bytes = 1 << 20;
+  options.block_cache_bytes = plan.block_cache_bytes;
+  options.shared_table_bytes_max = plan.shared_table_bytes_max;
   options.shards_per_stream = plan.shards_per_stream;
   options.retention_ms = plan.retention_ms;
   options.downtime_confirmation_ms = plan.downtime_confirmation_ms;
   options.shard_segment_bytes_max = plan.shard_segment_bytes_max;
   options.shard_segment_age_ms_max = plan.shard_segment_age_ms_max;
   options.maintenance_interval_ms = plan.maintenance_interval_ms;
-  // Shards are split by load, rotated or left alone; on demand they are split and merged always.
-  Random random(MixSeed(plan.seed, 40));
-  options.shards_per_stream_max = 12;
-  options.shard_split_records_per_second = random.Below(3);
-  options.shard_split_window_ms = random.Between(1, 100) * 1000;
-  options.shard_rotation_ms = random.OneIn(2) ? 0 : random.Between(1, 12) * 3600'000;
+  options.expiry_items_per_second = plan.expiry_items_per_second;
+  options.expiry_queue_bytes_max = plan.expiry_queue_bytes_max;
+  options.backfill_items_per_second = plan.backfill_items_per_second;
+  options.shard_split_records_per_second = plan.shard_split_records_per_second;
+  options.shard_split_bytes_per_second = plan.shard_split_bytes_per_second;
+  options.shard_split_window_ms = plan.shard_split_window_ms;
+  options.shards_per_stream_max = plan.shards_per_stream_max;
+  options.shard_rotation_ms = plan.shard_rotation_ms;
   options.on_event = [&world](const tailrace::Event& event) {
     if (event.kind == tailrace::Event::Kind::kFailed ||
         event.kind == tailrace::Event::Kind::kCheckpointFailed) {
@@ -81,6 +89,28 @@ void TellOpened(World& world) {
   world.teller.Tell(event);
 }
 
+// Where the journal's positions jump: what earlier lives left of it.
+void TellEpochs(World& world) {
+  constexpr int kScanTriesMax = 100;
+  const engine::StorePaths paths(world.plan.directory.data());
+  const auto tell = [&world](const wal::Frame& frame) {
+    if (frame.type != wal::FrameType::kEpoch) return true;
+    if (frame.payload.size() < wal::kEpochFramePayloadBytes) return true;
+    Event event{.kind = EventKind::kEpoch};
+    event.first = frame.epoch.value;
+    event.second = LoadLittle<uint64_t>(frame.payload.data() + wal::kEpochFrameOldEndAt);
+    world.teller.Tell(event);
+    return true;
+  };
+  auto read = wal::ScanJournal(wal::FileSystem::Posix(), paths.journal, tell);
+  // The store may recycle a segment under the reader; what was told twice is told the same.
+  for (int tries = 1; tries < kScanTriesMax && read.status().code() == StatusCode::kNotFound;
+       ++tries) {
+    read = wal::ScanJournal(wal::FileSystem::Posix(), paths.journal, tell);
+  }
+  if (!read.ok()) world.teller.Fail("reading the journal's epochs", read.status());
+}
+
 void RunTraffic(World& world) {
   world.teller.Tell({.kind = EventKind::kTrafficBegin, .true_ms = world.TrueMs()});
   std::vector<std::thread> threads;
@@ -99,11 +129,11 @@ void RunTraffic(World& world) {
   for (std::thread& thread : threads) thread.join();
 }
 
-int Main() {
+int Live() {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  KillPlan plan;
+  LifePlan plan;
   if (!ReadFully(kPlanDescriptor, &plan, sizeof plan)) {
-    std::fprintf(stderr, "kill_child is run by the kill test, which hands it a plan\n");
+    std::fprintf(stderr, "tailrace: this is run by a crash test, which hands it a plan\n");
     return EXIT_FAILURE;
   }
   const Teller teller;
@@ -116,6 +146,7 @@ int Main() {
   }
   world.store = store->get();
   TellOpened(world);
+  if (plan.tell_positions) TellEpochs(world);
   Dump(world);
   world.dumped.store(true);
   world.dumped.notify_all();
@@ -147,6 +178,13 @@ void Teller::Fail(std::string_view what) const {
   Tell(event);
 }
 
+uint64_t World::JournalEnd() const {
+  if (!plan.tell_positions) return 0;
+  const auto stats = store->Stats();
+  if (!stats.ok()) teller.Fail("statistics", stats.status());
+  return stats.ok() ? stats->appended.value : 0;
+}
+
 void World::Progress() {
   progress_.fetch_add(1);
   progress_.notify_all();
@@ -175,6 +213,6 @@ ItemState StateOf(const World& world, uint32_t table, uint32_t key, const Item* 
   return {};
 }
 
-}  // namespace tailrace::test
+int RunChild() { return Live(); }
 
-int main() { return tailrace::test::Main(); }
+}  // namespace tailrace::crashtest

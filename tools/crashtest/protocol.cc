@@ -1,15 +1,15 @@
-#include "tests/crash/kill_protocol.h"
+#include "tools/crashtest/protocol.h"
 
 #include <algorithm>
 #include <cstring>
 
 #include "engine/item_codec.h"
-#include "tests/support/random.h"
-#include "tests/support/sim_clock.h"
+#include "wal/random.h"
+#include "wal/sim_clock.h"
 #include "wal/check.h"
 #include "wal/hash.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 namespace {
 
 constexpr const char* kNames[kTableNames] = {"numbers", "words.and_words", "bytes-by-number",
@@ -217,4 +217,4 @@ void SetText(Event& event, std::string_view text) {
   event.text[length] = '\0';
 }
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

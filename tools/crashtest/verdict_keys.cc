@@ -2,9 +2,9 @@
 // stream shows, and what is in the table must be one history.
 #include <algorithm>
 
-#include "tests/crash/kill_verdict.h"
+#include "tools/crashtest/verdict.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 namespace {
 
 std::string Text(uint64_t number) { return std::to_string(number); }
@@ -304,4 +304,4 @@ void Verdict::JudgeObservations(uint32_t table, uint32_t key) {
   }
 }
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

@@ -1,4 +1,4 @@
-#include "tests/crash/kill_victim.h"
+#include "tools/crashtest/victim.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -8,11 +8,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "wal/check.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 namespace {
 
 using std::chrono::microseconds;
@@ -47,12 +48,15 @@ struct Pipe {
 
 class Victim {
  public:
-  Victim(const std::string& program, const KillPlan& plan) : began_(Now()) {
+  Victim(const std::vector<std::string>& program, const LifePlan& plan) : began_(Now()) {
     // More than the default, so that the process seldom waits for us; as much as may be.
     (void)::fcntl(events_.write_end, F_SETPIPE_SZ, kPipeBytes);
+    std::vector<char*> words;
+    for (const std::string& word : program) words.push_back(const_cast<char*>(word.c_str()));
+    words.push_back(nullptr);
     pid_ = ::fork();
     TAILRACE_CHECK(pid_ >= 0, "a process can be made");
-    if (pid_ == 0) Become(program);
+    if (pid_ == 0) Become(words.data());
     Pipe::Close(orders_.read_end);
     Pipe::Close(events_.write_end);
     const ssize_t written = ::write(orders_.write_end, &plan, sizeof plan);
@@ -61,12 +65,12 @@ class Victim {
   Victim(const Victim&) = delete;
   Victim& operator=(const Victim&) = delete;
 
-  VictimReport Run(const KillAim& aim);
+  VictimReport Run(const LifeAim& aim, const std::function<void()>& cut_power);
 
  private:
   static SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
-  [[noreturn]] void Become(const std::string& program) const;
+  [[noreturn]] void Become(char* const* words) const;
   bool Listen(SteadyTime until);
   uint64_t TrafficEvents() const;
   bool Traffic() const { return traffic_begin_ < report_.events.size(); }
@@ -81,10 +85,10 @@ class Victim {
   VictimReport report_;
 };
 
-void Victim::Become(const std::string& program) const {
+void Victim::Become(char* const* words) const {
   if (::dup2(orders_.read_end, kPlanDescriptor) >= 0 &&
       ::dup2(events_.write_end, kEventDescriptor) >= 0) {
-    ::execl(program.c_str(), program.c_str(), nullptr);
+    ::execv(words[0], words);
   }
   ::_exit(127);
 }
@@ -122,8 +126,8 @@ uint64_t Victim::TrafficEvents() const {
   return Traffic() ? report_.events.size() - traffic_begin_ : 0;
 }
 
-VictimReport Victim::Run(const KillAim& aim) {
-  using Kind = KillAim::Kind;
+VictimReport Victim::Run(const LifeAim& aim, const std::function<void()>& cut_power) {
+  using Kind = LifeAim::Kind;
   SteadyTime deadline = began_ + kSilenceMax;
   if (aim.kind == Kind::kAfterTime) deadline = began_ + microseconds(aim.delay_us);
   bool stopping = false;
@@ -145,6 +149,13 @@ VictimReport Victim::Run(const KillAim& aim) {
   if (alive && Now() >= began_ + kSilenceMax) {
     report_.problem = "the process did not come to its end in time; it hangs";
   }
+  if (cut_power) {
+    // Without this it could be told, and tell, that something is durable which the disk no longer
+    // takes: file systems let a sync that is under way end well while they are shut down. Its calls
+    // go on within the kernel, but it learns nothing of them.
+    ::kill(pid_, SIGSTOP);
+    cut_power();
+  }
   ::kill(pid_, SIGKILL);
   while (Listen(Now() + kSilenceMax)) continue;
   Reap();
@@ -164,8 +175,9 @@ void Victim::Reap() {
 
 }  // namespace
 
-VictimReport RunVictim(const std::string& program, const KillPlan& plan, const KillAim& aim) {
-  return Victim(program, plan).Run(aim);
+VictimReport RunVictim(const std::vector<std::string>& program, const LifePlan& plan,
+                       const LifeAim& aim, const std::function<void()>& cut_power) {
+  return Victim(program, plan).Run(aim, cut_power);
 }
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

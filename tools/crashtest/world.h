@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "engine/store.h"
-#include "tests/crash/kill_protocol.h"
-#include "tests/support/random.h"
-#include "tests/support/sim_clock.h"
+#include "tools/crashtest/protocol.h"
+#include "wal/random.h"
+#include "wal/sim_clock.h"
 #include "wal/mutex.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 
 // Writes events into the pipe. Thread-safe.
 class Teller {
@@ -38,10 +38,10 @@ inline constexpr uint8_t kPlainReaderThread = 2;
 inline constexpr uint8_t kFirstWriterThread = 3;
 
 struct World {
-  World(const KillPlan& the_plan, const Teller& the_teller)
+  World(const LifePlan& the_plan, const Teller& the_teller)
       : plan(the_plan), teller(the_teller), clock(the_plan.wall_ms, the_plan.boot_ms) {}
 
-  const KillPlan& plan;
+  const LifePlan& plan;
   const Teller& teller;
   SimClock clock;
   Store* store = nullptr;
@@ -58,6 +58,10 @@ struct World {
 
   // The time that has passed in the life of the store.
   uint64_t TrueMs() const { return plan.true_ms + (clock.BootMs() - plan.boot_ms); }
+
+  // The end of the journal if the plan wants that told, else 0: what was done lies below, what is
+  // begun now will lie at or above it.
+  uint64_t JournalEnd() const;
 
   // Writers say that they got on; others wait for that, or for the end of all.
   void Progress();
@@ -86,4 +90,4 @@ void RunConsumer(World& world);
 // such. Tells of a failure if the record is not one that our writes can give.
 void DescribeRecord(const World& world, uint32_t table, const ChangeRecord& record, Event& event);
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

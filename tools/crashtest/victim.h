@@ -1,17 +1,17 @@
 // One life of the process under test, from the side of the oracle: start it, listen to it, end it.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
-#include "tests/crash/kill_protocol.h"
+#include "tools/crashtest/protocol.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 
-// When the process shall die. Whatever comes first of what is set.
-struct KillAim {
+// When the process shall die, or the power fail. Whatever comes first of what is set.
+struct LifeAim {
   enum class Kind {
     kAfterEvents,  // After so many events of its traffic.
     kAfterTime,    // So many microseconds after its start: within the opening, mostly.
@@ -31,7 +31,10 @@ struct VictimReport {
   std::string problem;   // It ended in a way that it must not, or hung.
 };
 
-// Runs the program once. Returns when the process is dead.
-VictimReport RunVictim(const std::string& program, const KillPlan& plan, const KillAim& aim);
+// Runs the program once. Returns when the process is dead. If `cut_power` is given, the aim is when
+// the power fails: the process stops where it is, whatever calls it has under way; `cut_power` is
+// called; the process is killed.
+VictimReport RunVictim(const std::vector<std::string>& program, const LifePlan& plan,
+                       const LifeAim& aim, const std::function<void()>& cut_power = nullptr);
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "tests/crash/kill_protocol.h"
+#include "tools/crashtest/protocol.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 
 // Takes the problems that are found.
 using Complaint = std::function<void(const std::string&)>;
@@ -38,6 +38,7 @@ struct HeardWrite {
   uint64_t commit = 0;          // If changed.
   uint64_t commit_changes = 0;  // If changed.
   uint64_t transaction = 0;     // 0: a write for itself.
+  uint64_t frame_end = 0;       // Of the transaction, once it ended: where its frame ends.
   bool with_token = false;      // The transaction has an idempotency token,
   bool rejected = false;        // it was rejected,
   bool refused = false;         // by this write's condition.
@@ -56,6 +57,7 @@ struct Observation {
   uint32_t key = 0;
   ItemState state;
   uint64_t key_floor = 0;  // Sequence of the newest ended change of the key when the read began.
+  size_t writes_begun = 0;  // How many writes had begun when it was told.
 };
 
 // A table was made or dropped, its stream enabled or disabled.
@@ -67,6 +69,8 @@ struct TableChange {
   uint64_t table_id = 0;
   uint64_t stream = 0;
   uint64_t sequence = 0;  // Changes before and after it have lower and higher numbers.
+  uint64_t journal_before = 0;  // Ends of the journal when it began,
+  uint64_t journal_after = 0;   // and when it had ended.
   bool ended = false;
   bool done = false;  // Ended well.
 };
@@ -106,6 +110,11 @@ class ReaderLedger {
   void CheckpointBegin(const Event& event);
   void CheckpointEnd(const Event& event);
 
+  // What is kept by now is durable.
+  void Settle();
+  // Of the checkpoints since Settle, only those below `end` in the journal are left.
+  void TakeBack(uint64_t end);
+
   uint64_t resumed() const { return resumed_; }
 
  private:
@@ -113,9 +122,18 @@ class ReaderLedger {
     uint64_t ordinal = 0;  // Of the last record delivered,
     bool gap = false;      // and whether the reader was told of a gap behind it.
   };
+  // A checkpoint that lies between two ends of the journal.
+  struct Placed {
+    Cursor cursor;
+    uint64_t before = 0;
+    uint64_t after = 0;
+  };
   struct Kept {
     std::optional<Cursor> sure;   // The newest checkpoint that ended.
-    std::optional<Cursor> maybe;  // One that was begun and not ended.
+    std::optional<Cursor> maybe;  // One that was begun and not ended,
+    uint64_t maybe_before = 0;    // above this end of the journal.
+    std::optional<Cursor> settled;  // What `sure` was when all was durable,
+    std::vector<Placed> since;      // and those that ended since.
   };
 
   std::map<ShardKey, Kept> kept_;
@@ -135,6 +153,20 @@ class History {
   void ProcessDied();
 
   void Hear(const Event& event, const Complaint& complain);
+
+  // Everything that was told so far is durable.
+  void Synced() { synced_ = highest_sequence_; }
+
+  // The power failed: of all that was told, what lies below `end` in the journal is left, and
+  // nothing else. Complains if a sync had covered more. Nothing is heard behind it.
+  void TakeBack(uint64_t end, const Complaint& complain);
+
+  // What TakeBack took.
+  struct TakenBack {
+    uint64_t writes = 0;  // That had been acknowledged.
+    std::vector<uint64_t> transactions;  // That had one of them, or left a token.
+  };
+  const TakenBack& taken_back() const { return taken_back_; }
 
   const std::vector<HeardWrite>& writes() const { return writes_; }
   const std::vector<Observation>& observations() const { return observations_; }
@@ -175,6 +207,10 @@ class History {
   void HearTableChange(const Event& event, const Complaint& complain);
   void HearReader(const Event& event, const Complaint& complain);
   void HearGap(const Event& event, const Complaint& complain);
+  void TakeBackWrites(uint64_t end);
+  void TakeBackTables(uint64_t end);
+  void TakeBackObservations(const std::map<KeyOfTable, size_t>& unsure,
+                            const std::vector<bool>& unsure_tables);
   void DeliveredPlain(const Event& event, Delivery& delivery, const Complaint& complain);
   uint64_t KeyFloor(uint32_t table, uint32_t key) const;
 
@@ -197,6 +233,9 @@ class History {
   std::optional<Maintained> maintained_;
   uint64_t highest_delivered_ = 0;
   uint64_t highest_sequence_ = 0;
+  uint64_t sync_begun_ = 0;  // What highest_sequence_ was when a sync began,
+  uint64_t synced_ = 0;      // and one that ended.
+  TakenBack taken_back_;
 };
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

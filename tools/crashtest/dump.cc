@@ -2,10 +2,10 @@
 // way.
 #include <map>
 
-#include "tests/crash/kill_world.h"
-#include "tests/support/random.h"
+#include "tools/crashtest/world.h"
+#include "wal/random.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 namespace {
 
 class Dumper {
@@ -279,4 +279,4 @@ void DescribeRecord(const World& world, uint32_t table, const ChangeRecord& reco
   event.by_service = record.actor == Actor::kTimeToLive;
 }
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "tests/crash/kill_world.h"
+#include "tools/crashtest/world.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 namespace {
 
 constexpr size_t kQueuedMax = 8;
@@ -324,6 +324,7 @@ void Writer::TellTransaction(Several& several, const Result<TransactResult>& res
     event.rejected = result->outcome == WriteOutcome::kRejected;
     event.outcome = static_cast<uint8_t>(item.outcome);
     event.sequence = item.sequence.value;
+    event.first = result->token.end.value;
     event.second = result->commit.value;
     event.last = static_cast<uint64_t>(std::count_if(
         result->items.begin(), result->items.end(),
@@ -382,4 +383,4 @@ void Writer::AwaitQueued() {
 
 void RunWriter(World& world, uint8_t thread) { Writer(world, thread).Run(); }
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

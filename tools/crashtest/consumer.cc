@@ -5,9 +5,9 @@
 #include <optional>
 
 #include "engine/consumer.h"
-#include "tests/crash/kill_world.h"
+#include "tools/crashtest/world.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 namespace {
 
 constexpr uint64_t kWaitMs = 4;
@@ -127,13 +127,16 @@ class Consumer {
     const auto kept = worker.CheckpointWith(batch, {WriteRequest::Put(kEffectTable, effect)});
     if (!kept.ok()) return (void)Failed("a consumer's checkpoint", kept.status()), false;
     if (kept->outcome == CheckpointOutcome::kStored) {
-      Tell(EventKind::kEffect, stream, batch.shard, handled.ordinal);
+      const WriteResult& written = kept->writes.front();
+      Tell(EventKind::kEffect, stream, batch.shard, handled.ordinal, written.sequence.value);
     }
     return kept->outcome == CheckpointOutcome::kStored;
   }
 
-  void Tell(EventKind kind, StreamId stream, ShardId shard, uint64_t ordinal) const {
+  void Tell(EventKind kind, StreamId stream, ShardId shard, uint64_t ordinal,
+            uint64_t sequence = 0) const {
     Event event{.kind = kind, .true_ms = world_.TrueMs()};
+    event.sequence = sequence;
     event.stream = stream.value;
     event.shard = shard.value;
     event.ordinal = ordinal;
@@ -149,4 +152,4 @@ class Consumer {
 
 void RunConsumer(World& world) { Consumer(world).Run(); }
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

@@ -4,9 +4,9 @@
 #include <optional>
 
 #include "engine/durable_reader.h"
-#include "tests/crash/kill_world.h"
+#include "tools/crashtest/world.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 namespace {
 
 constexpr uint64_t kWaitMs = 4;
@@ -103,12 +103,14 @@ class Durable {
     event.stream = stream.id.value;
     event.shard = page.shard.value;
     event.ordinal = delivered[page.shard];
+    event.second = world_.JournalEnd();
     world_.teller.Tell(event);
     const Status kept =
         reader.Checkpoint(page.shard, Item{{kOrdinal, Value::N(delivered[page.shard])}});
     if (!kept.ok()) world_.teller.Fail("a reader's checkpoint", kept);
     event.kind = EventKind::kCheckpointEnd;
     event.code = kept.code();
+    event.last = world_.JournalEnd();
     world_.teller.Tell(event);
     return true;
   }
@@ -197,4 +199,4 @@ class Plain {
 void RunDurableReader(World& world) { Durable(world).Run(); }
 void RunPlainReader(World& world) { Plain(world).Run(); }
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest

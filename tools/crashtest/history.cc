@@ -1,10 +1,10 @@
-#include "tests/crash/kill_history.h"
+#include "tools/crashtest/history.h"
 
 #include <algorithm>
 
-#include "tests/crash/kill_world.h"
+#include "tools/crashtest/world.h"
 
-namespace tailrace::test {
+namespace tailrace::crashtest {
 namespace {
 
 std::string Name(const HeardWrite& write) {
@@ -47,7 +47,9 @@ void ReaderLedger::Attachment(const Event& event, const Complaint& complain) {
   // One that was under way may stand for the same record, and for the gap behind it.
   Cursor cursor{event.ordinal, is(kept.sure) && kept.sure->gap};
   if (is(kept.maybe)) cursor.gap = cursor.gap || kept.maybe->gap;
-  kept = {cursor, std::nullopt};
+  if (kept.since.empty()) kept.settled = cursor;
+  kept.sure = cursor;
+  kept.maybe.reset();
   session_[shard] = cursor;
   ++resumed_;
 }
@@ -77,12 +79,17 @@ bool ReaderLedger::Delivered(const Event& event, const Complaint& complain) {
 
 void ReaderLedger::CheckpointBegin(const Event& event) {
   const ShardKey shard{event.stream, event.shard};
-  kept_[shard].maybe = Cursor{event.ordinal, session_[shard].gap};
+  Kept& kept = kept_[shard];
+  kept.maybe = Cursor{event.ordinal, session_[shard].gap};
+  kept.maybe_before = event.second;
 }
 
 void ReaderLedger::CheckpointEnd(const Event& event) {
   Kept& kept = kept_[{event.stream, event.shard}];
-  if (event.code == StatusCode::kOk) kept = {kept.maybe, std::nullopt};
+  if (event.code != StatusCode::kOk || !kept.maybe) return;
+  kept.sure = kept.maybe;
+  kept.since.push_back({*kept.maybe, kept.maybe_before, event.last});
+  kept.maybe.reset();
 }
 
 // ---- All ----
@@ -91,7 +98,8 @@ void History::Begin(uint64_t floor, uint64_t true_ms, uint64_t confirmation_ms, 
   ReaderLedger ledger = std::move(ledger_);
   *this = {};
   ledger_ = std::move(ledger);
-  highest_sequence_ = floor;
+  ledger_.Settle();
+  highest_sequence_ = sync_begun_ = floor;
   first_ms_ = last_ms_ = true_ms;
   confirmation_ms_ = confirmation_ms;
   first_wall_ms_ = wall_ms;
@@ -136,7 +144,8 @@ void History::Hear(const Event& event, const Complaint& complain) {
     case EventKind::kReadEnd:
       if (event.code == StatusCode::kOk) {
         observations_.push_back({event.table, event.key, event.new_state,
-                                 read_floors_[{event.thread, {event.table, event.key}}]});
+                                 read_floors_[{event.thread, {event.table, event.key}}],
+                                 writes_.size()});
       } else if (event.code != StatusCode::kNotFound) {
         complain("a read failed: " + std::string(StatusCodeName(event.code)));
       }
@@ -144,6 +153,12 @@ void History::Hear(const Event& event, const Complaint& complain) {
     case EventKind::kTableChangeBegin:
     case EventKind::kTableChangeEnd:
       return HearTableChange(event, complain);
+    case EventKind::kSyncBegin:
+      sync_begun_ = highest_sequence_;
+      return;
+    case EventKind::kSyncEnd:
+      synced_ = sync_begun_;
+      return;
     case EventKind::kMaintenanceBegin:
       maintenance_begun_ = {event.true_ms, highest_delivered_};
       return;
@@ -204,6 +219,7 @@ void History::WriteEnd(const Event& event, const Complaint& complain) {
   write.failed = event.code != StatusCode::kOk;
   if (write.failed) return JudgeError(write, event, complain);
   write.rejected = event.rejected;
+  write.frame_end = event.first;
   const auto outcome = static_cast<WriteOutcome>(event.outcome);
   if (outcome == WriteOutcome::kApplied) {
     TakeSequence(write, event, complain);
@@ -219,7 +235,8 @@ void History::WriteEnd(const Event& event, const Complaint& complain) {
   write.new_state = event.new_state;
   JudgeOutcome(write, event, complain);
   if (outcome != WriteOutcome::kApplied) {
-    observations_.push_back({write.table, write.key, event.old_state, write.key_floor});
+    observations_.push_back(
+        {write.table, write.key, event.old_state, write.key_floor, writes_.size()});
   }
 }
 
@@ -263,6 +280,7 @@ void History::HearTableChange(const Event& event, const Complaint& complain) {
     change.with_stream = event.outcome != 0;
     change.table_id = event.first;
     change.stream = event.stream;
+    change.journal_before = event.second;
     table_changes_.push_back(change);
     return;
   }
@@ -272,6 +290,7 @@ void History::HearTableChange(const Event& event, const Complaint& complain) {
   change.table_id = event.first;
   change.stream = event.stream;
   change.sequence = event.sequence;
+  change.journal_after = event.last;
   if (!change.done && change.operation != Operation::kEnableStream) {
     complain("a change of table " + KeySpace::Of(change.table).name() +
              " failed: " + event.text.data());
@@ -349,4 +368,4 @@ void History::HearReader(const Event& event, const Complaint& complain) {
   }
 }
 
-}  // namespace tailrace::test
+}  // namespace tailrace::crashtest
