@@ -19,7 +19,8 @@ Content List(std::initializer_list<uint64_t> ids) {
 
 Operation Put(int64_t from, int64_t to, uint32_t key, uint64_t id, uint64_t commit) {
   return {.invoked_ns = from,
-          .responded_ns = to,
+          .returned_ns = to,
+          .safe_ns = to,
           .outcome = Outcome::kApplied,
           .commit = commit,
           .accesses = {{.key = key, .action = Action::kPut, .id = id, .sequence = commit}}};
@@ -38,14 +39,18 @@ Operation Delete(int64_t from, int64_t to, uint32_t key, uint64_t commit) {
 }
 Operation Read(int64_t from, int64_t to,
                std::initializer_list<std::pair<uint32_t, Content>> items) {
-  Operation operation{.invoked_ns = from, .responded_ns = to};
+  Operation operation{.invoked_ns = from, .returned_ns = to, .safe_ns = to};
   for (const auto& [key, content] : items) {
     operation.accesses.push_back({.key = key, .seen = content});
   }
   return operation;
 }
 Operation Without(int64_t from, int64_t to, Outcome outcome, Access access) {
-  return {.invoked_ns = from, .responded_ns = to, .outcome = outcome, .accesses = {access}};
+  return {.invoked_ns = from,
+          .returned_ns = to,
+          .safe_ns = to,
+          .outcome = outcome,
+          .accesses = {access}};
 }
 
 using History = std::vector<Operation>;
@@ -146,7 +151,7 @@ TEST(HistoryCheckersTest, WrongOutcomesAreRefused) {
 
 TEST(HistoryCheckersTest, WrongNumbersAreRefused) {
   EXPECT_FALSE(OrderHolds({Put(0, 1, 1, 7, 100), Put(2, 3, 2, 8, 100)})) << "used twice";
-  Operation holed{.responded_ns = 1, .outcome = Outcome::kApplied, .commit = 100};
+  Operation holed{.returned_ns = 1, .safe_ns = 1, .outcome = Outcome::kApplied, .commit = 100};
   holed.accesses = {{.key = 1, .action = Action::kPut, .id = 7, .sequence = 100},
                     {.key = 2, .action = Action::kPut, .id = 8, .sequence = 102}};
   EXPECT_FALSE(OrderHolds({holed}));
@@ -159,6 +164,18 @@ Operation PutBoth(int64_t from, int64_t to, uint64_t id, uint64_t commit) {
   Operation both = Put(from, to, 1, id, commit);
   both.accesses.push_back({.key = 2, .action = Action::kPut, .id = id, .sequence = commit + 1});
   return both;
+}
+
+TEST(HistoryCheckersTest, WhatIsNotYetSafeHasAPlaceAmongItsItemsAlone) {
+  // A write that did not wait: readers of other items may not yet see what lies before it.
+  Operation hasty = Put(2, 3, 2, 8, 200);
+  hasty.safe_ns = 20;
+  const Operation slow = Put(0, 10, 1, 7, 100);
+  EXPECT_TRUE(OrderHolds({slow, hasty, Read(4, 5, {{1, kAbsent}})}));
+  EXPECT_FALSE(OrderHolds({slow, hasty, Read(4, 5, {{2, kAbsent}})})) << "its own item";
+  EXPECT_FALSE(SearchHolds({slow, hasty, Read(4, 5, {{2, kAbsent}})}, 2));
+  hasty.safe_ns = 3;
+  EXPECT_FALSE(OrderHolds({slow, hasty, Read(4, 5, {{1, kAbsent}})}));
 }
 
 TEST(HistoryCheckersTest, ATransactionSeenInPartIsRefused) {

@@ -62,7 +62,9 @@ std::string ToString(const Operation& operation) {
   static constexpr const char* kActions[] = {"read", "check", "put", "delete", "append"};
   std::ostringstream text;
   text << "client " << operation.client << " [" << operation.invoked_ns << ", "
-       << operation.responded_ns << "] " << kOutcomes[static_cast<int>(operation.outcome)];
+       << operation.returned_ns;
+  if (operation.safe_ns != operation.returned_ns) text << ", safe at " << operation.safe_ns;
+  text << "] " << kOutcomes[static_cast<int>(operation.outcome)];
   if (operation.commit != 0) text << " at " << operation.commit;
   for (const Access& access : operation.accesses) {
     text << "; " << kActions[static_cast<int>(access.action)] << " key " << access.key;

@@ -47,12 +47,15 @@ struct Access {
 
 enum class Outcome { kRead, kApplied, kUnchanged, kRejected };
 
-// A call, from before it was made to after it returned. Those with several accesses are
-// transactions, or reads at one moment.
+// A call, from before it was made to after it returned or was known to be safe. Those with several
+// accesses are transactions, or reads at one moment.
 struct Operation {
   uint32_t client = 0;
   int64_t invoked_ns = 0;
-  int64_t responded_ns = 0;
+  int64_t returned_ns = 0;
+  // When the caller knew the answer to be safe: at the return, or for a write that did not wait,
+  // when Wait had returned. Until then what it did to other items has no place in time.
+  int64_t safe_ns = 0;
   Outcome outcome = Outcome::kRead;
   uint64_t commit = 0;  // kApplied: the commit's number.
   std::vector<Access> accesses = {};

@@ -19,6 +19,11 @@ struct Version {
   Point last = kForEver;
 };
 
+struct Key {
+  std::vector<Version> versions = {{}};
+  Point low = 1;  // The highest point of all that returned and is about it.
+};
+
 class OrderChecker {
  public:
   explicit OrderChecker(const std::vector<Operation>& operations) : operations_(operations) {}
@@ -38,7 +43,8 @@ class OrderChecker {
   bool RankCommits() {
     for (size_t i = 0; i < operations_.size(); ++i) {
       const Operation& operation = operations_[i];
-      if (operation.responded_ns < operation.invoked_ns) {
+      if (operation.returned_ns < operation.invoked_ns ||
+          operation.safe_ns < operation.returned_ns) {
         return Fail("it returned before it was called", operation);
       }
       if ((operation.outcome == Outcome::kApplied) != (operation.commit != 0)) {
@@ -62,7 +68,7 @@ class OrderChecker {
       if (operation.commit < end) return Fail("its number is used twice", operation);
       end = operation.commit;
       for (const Access& access : operation.accesses) {
-        std::vector<Version>& versions = VersionsOf(access.key);
+        std::vector<Version>& versions = At(access.key).versions;
         const Content before = versions.back().content;
         if (std::string problem = JudgeAccess(operation, access, before); !problem.empty()) {
           return Fail(problem, operation);
@@ -74,44 +80,61 @@ class OrderChecker {
       }
       if (end == operation.commit) return Fail("it was applied and changed nothing", operation);
     }
-    for (auto& [key, versions] : versions_) {
-      for (size_t i = 0; i < versions.size(); ++i) {
-        by_content_[{key, versions[i].content}].push_back(i);
+    for (const auto& [number, key] : keys_) {
+      for (size_t i = 0; i < key.versions.size(); ++i) {
+        by_content_[{number, key.versions[i].content}].push_back(i);
       }
     }
     return true;
   }
 
-  // Calls and returns in the order in which they happened. Those of one moment: calls first, so
-  // that nothing is taken to be before the other.
+  // Calls, returns and answers that are safe, in the order in which they happened. Of one moment:
+  // calls first, so that nothing is taken to be before the other.
   void PlaceInTime() {
+    enum class Kind { kCalled, kReturned, kSafe };
     struct Event {
       int64_t time_ns;
-      bool returned;
+      Kind kind;
       size_t operation;
     };
     std::vector<Event> events;
-    events.reserve(2 * operations_.size());
+    events.reserve(3 * operations_.size());
     for (size_t i = 0; i < operations_.size(); ++i) {
-      events.push_back({operations_[i].invoked_ns, false, i});
-      events.push_back({operations_[i].responded_ns, true, i});
+      events.push_back({operations_[i].invoked_ns, Kind::kCalled, i});
+      events.push_back({operations_[i].returned_ns, Kind::kReturned, i});
+      events.push_back({operations_[i].safe_ns, Kind::kSafe, i});
     }
     std::sort(events.begin(), events.end(), [](const Event& a, const Event& b) {
-      return a.time_ns != b.time_ns ? a.time_ns < b.time_ns : a.returned < b.returned;
+      return a.time_ns != b.time_ns ? a.time_ns < b.time_ns : a.kind < b.kind;
     });
-    Point low = 1;  // The highest point of all that returned.
     for (const Event& event : events) {
       const Operation& operation = operations_[event.operation];
-      Point& point = points_[event.operation];
-      if (event.returned) {
-        low = std::max(low, point);
-      } else if (operation.commit == 0) {
-        if (!PlaceRead(operation, low, point)) return;
-      } else if (point < low) {
-        Fail("it was called after something returned that lies behind it", operation);
-        return;
+      const Point point = points_[event.operation];
+      if (event.kind == Kind::kCalled && !Place(event.operation)) return;
+      if (event.kind == Kind::kReturned) {
+        if (point > called_ + 1) {
+          Fail("it saw what was written only after it returned", operation);
+          return;
+        }
+        for (const Access& access : operation.accesses) {
+          Point& low = At(access.key).low;
+          low = std::max(low, point);
+        }
       }
+      if (event.kind == Kind::kSafe) low_ = std::max(low_, point);
     }
+  }
+
+  bool Place(size_t at) {
+    const Operation& operation = operations_[at];
+    Point low = low_;
+    for (const Access& access : operation.accesses) {
+      low = std::max(low, At(access.key).low);
+    }
+    if (operation.commit == 0) return PlaceRead(operation, low, points_[at]);
+    called_ = std::max(called_, points_[at]);
+    return points_[at] >= low ||
+           Fail("it was called after something was done that lies behind it", operation);
   }
 
   // The first point at or after `low` at which all that the operation saw stands.
@@ -124,12 +147,30 @@ class OrderChecker {
         const auto content = ContentBefore(operation, access);
         if (!content) continue;
         const auto next = NextStanding(access.key, *content, point);
-        if (!next) return Fail("no point in its time shows what it saw", operation);
+        if (!next) return FailRead(access.key, *content, point, operation);
         moved = moved || *next != point;
         point = *next;
       }
     }
     return JudgeRead(operation);
+  }
+
+  bool FailRead(uint32_t key, Content content, Point from, const Operation& operation) {
+    const auto found = by_content_.find({key, content});
+    if (found == by_content_.end()) {
+      return Fail("nobody ever left what it saw of key " + std::to_string(key), operation);
+    }
+    const Version& last = keys_.at(key).versions[found->second.back()];
+    const auto at = [&](Point point) {
+      return point < 2 || point > 2 * commits_.size()
+                 ? std::string("none")
+                 : ToString(operations_[commits_[(point - 2) / 2]]);
+    };
+    return Fail("what it saw of key " + std::to_string(key) + " was gone before it was called" +
+                    "\n  written by " + at(last.first - 1) + "\n  replaced by " +
+                    at(last.last + 1) + "\n  what lies before the call: " + at(from - 1) +
+                    "\n  the reader",
+                operation);
   }
 
   bool JudgeRead(const Operation& operation) {
@@ -157,7 +198,7 @@ class OrderChecker {
   }
 
   std::optional<Point> NextStanding(uint32_t key, Content content, Point from) {
-    const std::vector<Version>& versions = VersionsOf(key);
+    const std::vector<Version>& versions = At(key).versions;
     const auto found = by_content_.find({key, content});
     if (found == by_content_.end()) {
       if (content != kAbsent || versions.size() > 1) return std::nullopt;
@@ -170,17 +211,15 @@ class OrderChecker {
     return std::max(from, versions[*at].first);
   }
 
-  std::vector<Version>& VersionsOf(uint32_t key) {
-    std::vector<Version>& versions = versions_[key];
-    if (versions.empty()) versions.push_back({});
-    return versions;
-  }
+  Key& At(uint32_t key) { return keys_[key]; }
 
   const std::vector<Operation>& operations_;
   OrderVerdict verdict_;
   std::vector<size_t> commits_;  // By number.
   std::vector<Point> points_;    // Of the operations.
-  absl::flat_hash_map<uint32_t, std::vector<Version>> versions_;
+  Point called_ = 1;             // The highest of a commit that was called.
+  Point low_ = 1;                // The highest of all that is safe.
+  absl::flat_hash_map<uint32_t, Key> keys_;
   absl::flat_hash_map<std::pair<uint32_t, Content>, std::vector<size_t>> by_content_;
 };
 

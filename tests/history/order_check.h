@@ -4,7 +4,8 @@
 // The order is given, so this takes time in proportion to the history, and is exact: applied
 // operations happen at their commits' numbers, in the state that those before them left; the others
 // at the earliest point between two commits that shows what they saw and that does not lie before
-// anything that returned before they were called. If that fails, no other choice would do.
+// anything that was safe, or had returned and is about the same items, before they were called. If
+// that fails, no other choice would do.
 #pragma once
 
 #include <string>

@@ -78,11 +78,11 @@ std::vector<Step> StepsOf(const std::vector<Operation>& operations, uint32_t key
 // with it now.
 std::vector<State> NextStates(const std::vector<Step>& steps, const State& state) {
   std::vector<State> next;
-  int64_t returned_ns = steps[state.first].operation->responded_ns;
+  int64_t returned_ns = steps[state.first].operation->returned_ns;
   for (size_t i = state.first; i < steps.size() && steps[i].operation->invoked_ns <= returned_ns;
        ++i) {
     if (state.Done(i)) continue;
-    returned_ns = std::min(returned_ns, steps[i].operation->responded_ns);
+    returned_ns = std::min(returned_ns, steps[i].operation->returned_ns);
     const auto left = TryStep(steps[i], state.content);
     if (!left) continue;
     if (*left == state.content) return {state.After(i, *left)};
