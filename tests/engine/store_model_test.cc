@@ -3,6 +3,7 @@
 //
 // One thread, so the model knows exactly what the store must hold. A power cut takes nothing back
 // in kSync.
+#include <cstdio>
 #include <map>
 #include <set>
 
@@ -10,6 +11,7 @@
 #include "tests/engine/lineage_check.h"
 #include "tests/engine/store_fixture.h"
 #include "tests/support/random.h"
+#include "tests/support/scale.h"
 #include "tests/support/seed.h"
 #include "tests/support/sim_fs.h"
 
@@ -53,14 +55,72 @@ std::string KeyText(const Item& item) {
   return *item.GetString("user") + "/" + item.GetNumber("at")->ToString();
 }
 
-class StoreModelTest : public ::testing::TestWithParam<Durability> {
- protected:
-  StoreModelTest()
-      : random_(MixSeed(TestSeed(), static_cast<uint64_t>(GetParam()))),
+// How a run of the model goes.
+struct ModelShape {
+  int rounds = 0;  // Each ends with a look at everything, a new opening, and another look.
+  int operations_per_round = 0;
+  uint64_t event_every = 1;  // Of the checkpoints, clock steps and the like that are drawn, one in
+                             // so many happens; a write takes the place of the others.
+};
+
+// A store, its model, and a run of random operations on both.
+class StoreModel {
+ public:
+  StoreModel(Durability durability, uint64_t seed)
+      : durability_(durability),
+        random_(MixSeed(seed, static_cast<uint64_t>(durability))),
         fs_(SimFsOptions{.disk = {.ordered_directories = {std::string(kDirectory) + "/items"}}}) {}
 
+  // Returns how many operations there were. Failures are those of the test.
+  uint64_t Run(const ModelShape& shape) {
+    Open();
+    for (int round = 0; round < shape.rounds && !HasFatalFailure(); ++round) {
+      for (int i = 0; i < shape.operations_per_round && !HasFatalFailure(); ++i)
+        Operate(shape.event_every);
+      if (!HasFatalFailure()) VerifyAll();
+      if (!HasFatalFailure()) Reopen();
+      if (!HasFatalFailure()) VerifyAll();
+    }
+    return operations_;
+  }
+
+ private:
+  static bool HasFatalFailure() { return ::testing::Test::HasFatalFailure(); }
+  static bool HasFailure() { return ::testing::Test::HasFailure(); }
+
+  void Operate(uint64_t event_every) {
+    const uint64_t kind = random_.Below(100);
+    if (kind < 68 || (kind >= 91 && !random_.OneIn(event_every))) {
+      Write();
+    } else if (kind < 91) {
+      Transact();
+    } else if (kind < 93) {
+      ChangeShards();
+    } else if (kind < 96) {
+      Toggle();
+    } else if (kind < 98) {
+      ASSERT_OK(store_->Checkpoint());
+    } else {
+      StepClock();
+    }
+    ++operations_;
+  }
+
+  void VerifyAll() {
+    VerifyTables();
+    if (!HasFatalFailure()) VerifyStreams();
+  }
+
+  // The store's age stands still unless the clock is stepped or the store is opened.
+  void LookAtAge() {
+    const auto stats = store_->Stats();
+    ASSERT_OK(stats);
+    age_ms_ = stats->age_ms;
+    pending_ms_ = stats->downtime_pending_ms;
+  }
+
   void Open() {
-    StoreOptions options = SmallOptions(clock_, GetParam());
+    StoreOptions options = SmallOptions(clock_, durability_);
     options.fs = &fs_;
     options.journal_segment_bytes = 64ull << 10 << random_.Below(3);
     options.generation_bytes_max = 4ull << 10 << random_.Below(6);
@@ -77,6 +137,7 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
     auto store = Store::Open(kDirectory, options);
     ASSERT_OK(store);
     store_ = std::move(*store);
+    LookAtAge();
   }
 
   // From now on nothing that the store's threads do reaches the disk; then they end. Were the disk
@@ -99,7 +160,7 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
         break;
       default:
         StopInItsTracks();
-        if (GetParam() == Durability::kBuffered) {
+        if (durability_ == Durability::kBuffered) {
           fs_.KillProcess();
         } else {
           fs_.CutPower({.keep = CrashChoice::Keep::kRandomPieces,
@@ -149,7 +210,7 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
         stream.view == ViewType::kOldImage || stream.view == ViewType::kNewAndOldImages;
     stream.records.push_back({result.sequence, kind, keys, shows_new ? new_item : std::nullopt,
                               shows_old ? old_item : std::nullopt});
-    stream.ages.push_back(store_->Stats()->age_ms);
+    stream.ages.push_back(age_ms_);
   }
 
   void Write() {
@@ -274,9 +335,7 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
     ExpectAll(writes, new_items, *result);
     if (options.idempotency_token.empty()) return;
     ModelToken& token = tokens_[options.idempotency_token];
-    const auto stats = store_->Stats();
-    token = {
-        writes, result->outcome, {}, result->commit, stats->age_ms + stats->downtime_pending_ms};
+    token = {writes, result->outcome, {}, result->commit, age_ms_ + pending_ms_};
     for (const WriteResult& item : result->items) token.outcomes.push_back(item.outcome);
   }
 
@@ -301,9 +360,8 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
   std::map<std::string, ModelToken>::iterator FindToken(const std::string& token) {
     const auto found = tokens_.find(token);
     if (found == tokens_.end()) return found;
-    const uint64_t age_ms = store_->Stats()->age_ms;
     const bool expired =
-        age_ms >= found->second.age_ms && age_ms - found->second.age_ms >= kIdempotencyTokenMs;
+        age_ms_ >= found->second.age_ms && age_ms_ - found->second.age_ms >= kIdempotencyTokenMs;
     return expired ? tokens_.end() : found;
   }
 
@@ -419,10 +477,11 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
         break;
     }
     ASSERT_OK(store_->RunMaintenance());
-    const uint64_t age = store_->Stats()->age_ms;
+    LookAtAge();
     for (auto& [id, stream] : streams_) {
       size_t expired = 0;
-      while (expired < stream.ages.size() && age - stream.ages[expired] >= kRetentionMs) ++expired;
+      while (expired < stream.ages.size() && age_ms_ - stream.ages[expired] >= kRetentionMs)
+        ++expired;
       if (expired > 0) stream.items_before.clear();
       if (expired > 0) expired_.insert(id);
       stream.ages.erase(stream.ages.begin(), stream.ages.begin() + static_cast<long>(expired));
@@ -432,6 +491,10 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
   }
 
   void VerifyTables() {
+    const auto stats = store_->Stats();
+    ASSERT_OK(stats);
+    ASSERT_EQ(stats->age_ms, age_ms_);
+    ASSERT_EQ(stats->downtime_pending_ms, pending_ms_);
     std::set<std::string> names;
     const auto listed = store_->ListTables();
     ASSERT_OK(listed);
@@ -532,6 +595,10 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
 
   static constexpr uint64_t kRetentionMs = 24 * 3600'000;
 
+  const Durability durability_;
+  uint64_t operations_ = 0;
+  uint64_t age_ms_ = 0;
+  uint64_t pending_ms_ = 0;
   Random random_;
   SimClock clock_;
   SimFs fs_;
@@ -544,45 +611,28 @@ class StoreModelTest : public ::testing::TestWithParam<Durability> {
   SequenceNumber last_sequence_;
 };
 
+using StoreModelTest = ::testing::TestWithParam<Durability>;
+
 INSTANTIATE_TEST_SUITE_P(Durabilities, StoreModelTest,
                          ::testing::Values(Durability::kSync, Durability::kBuffered),
                          DurabilityName);
 
 TEST_P(StoreModelTest, RandomOperationsMatchTheModel) {
-  constexpr int kRounds = 60;
-  constexpr int kOperationsPerRound = 150;
-  Open();
-  if (HasFatalFailure()) return;
-  int operations = 0;
-  for (int round = 0; round < kRounds; ++round) {
-    for (int i = 0; i < kOperationsPerRound; ++i) {
-      const uint64_t kind = random_.Below(100);
-      if (kind < 68) {
-        Write();
-      } else if (kind < 91) {
-        Transact();
-      } else if (kind < 93) {
-        ChangeShards();
-      } else if (kind < 96) {
-        Toggle();
-      } else if (kind < 98) {
-        ASSERT_OK(store_->Checkpoint());
-      } else {
-        StepClock();
-      }
-      if (HasFatalFailure()) return;
-      ++operations;
-    }
-    VerifyTables();
-    VerifyStreams();
-    if (HasFatalFailure()) return;
-    Reopen();
-    if (HasFatalFailure()) return;
-    VerifyTables();
-    VerifyStreams();
-    if (HasFatalFailure()) return;
+  StoreModel(GetParam(), TestSeed()).Run({.rounds = 60, .operations_per_round = 150});
+}
+
+// Stores by the hundred, whose rounds are longer, so that most of the time goes into operations.
+TEST_P(StoreModelTest, ManyRandomOperationsMatchTheModel) {
+  const uint64_t wanted = ByScale(10'000, 510'000, 25'000'000);
+  uint64_t operations = 0;
+  uint64_t stores = 0;
+  while (operations < wanted && !HasFailure()) {
+    StoreModel model(GetParam(), MixSeed(TestSeed(), ++stores));
+    operations += model.Run({.rounds = 6, .operations_per_round = 2000, .event_every = 8});
   }
-  RecordProperty("operations", operations);
+  std::printf("figure: store model, %s: %llu random operations in %llu stores match\n",
+              GetParam() == Durability::kSync ? "sync" : "buffered",
+              static_cast<unsigned long long>(operations), static_cast<unsigned long long>(stores));
 }
 
 }  // namespace
