@@ -2,9 +2,12 @@
 // is refused by every checker that can know.
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "tests/history/cycle_check.h"
 #include "tests/history/order_check.h"
 #include "tests/history/search_check.h"
+#include "tests/history/stream_check.h"
 
 namespace tailrace::test {
 namespace {
@@ -223,6 +226,98 @@ TEST(HistoryCheckersTest, TheSearchSaysWhenItGivesUp) {
   for (uint64_t i = 0; i < 20; ++i) history.push_back(Put(0, 100, 1, i + 1, 1000 + i));
   history.push_back(Read(200, 201, {{1, List({99})}}));
   EXPECT_EQ(SearchOrder(history, 1, 1000).kind, SearchVerdict::Kind::kUndecided);
+}
+
+// ---- Streams.
+
+// A history of three commits, and the stream that shows it.
+const History kStreamed{Put(0, 1, 1, 7, 100), PutBoth(2, 3, 8, 200), Delete(4, 5, 2, 300)};
+
+StreamHistory GoodStream() {
+  const Content seven = List({7}), eight = List({8});
+  const auto record = [](uint64_t sequence, uint64_t commit, uint64_t changes, uint64_t ordinal,
+                         ChangeKind kind, uint32_t key, Content after, Content before) {
+    StreamRecord made{.sequence = sequence,
+                      .commit = commit,
+                      .commit_changes = changes,
+                      .ordinal = ordinal,
+                      .kind = kind,
+                      .key = key};
+    if (after != kAbsent) made.new_image = after;
+    if (before != kAbsent) made.old_image = before;
+    return made;
+  };
+  StreamHistory stream{.view = ViewType::kNewAndOldImages};
+  stream.shards = {
+      {.starting = 50,
+       .records = {record(100, 100, 1, 1, ChangeKind::kInsert, 1, seven, kAbsent),
+                   record(200, 200, 2, 2, ChangeKind::kModify, 1, eight, seven)}},
+      {.starting = 50,
+       .records = {record(201, 200, 2, 1, ChangeKind::kInsert, 2, eight, kAbsent),
+                   record(300, 300, 1, 2, ChangeKind::kRemove, 2, kAbsent, eight)}},
+  };
+  return stream;
+}
+
+std::string StreamProblem(const std::function<void(StreamHistory&)>& change) {
+  StreamHistory stream = GoodStream();
+  change(stream);
+  return CheckStream(kStreamed, stream).problem;
+}
+
+TEST(StreamCheckTest, RightStreamsPass) {
+  EXPECT_EQ(StreamProblem([](StreamHistory&) {}), "");
+  EXPECT_EQ(StreamProblem([](StreamHistory& stream) {
+              stream.view = ViewType::kKeysOnly;
+              for (ShardHistory& shard : stream.shards) {
+                for (StreamRecord& record : shard.records) record.new_image = record.old_image = {};
+              }
+            }),
+            "");
+  // One that began behind the first commit and ended before the last.
+  EXPECT_EQ(StreamProblem([](StreamHistory& stream) {
+              stream.first = 150;
+              stream.last = 250;
+              stream.shards[0].records.erase(stream.shards[0].records.begin());
+              stream.shards[0].records[0].ordinal = 1;
+              stream.shards[1].records.pop_back();
+            }),
+            "");
+}
+
+#define EXPECT_STREAM(text, change)                                          \
+  {                                                                          \
+    const std::string problem = StreamProblem([](StreamHistory & s) change); \
+    EXPECT_NE(problem.find(text), std::string::npos) << problem;             \
+  }
+
+TEST(StreamCheckTest, WrongStreamsAreRefused) {
+  EXPECT_STREAM("missing", { s.shards[1].records.pop_back(); });
+  EXPECT_STREAM("hole", { s.shards[1].records.erase(s.shards[1].records.begin()); });
+  EXPECT_STREAM("no change", {
+    s.shards[0].records.push_back(s.shards[0].records.back());
+    s.shards[0].records.back().sequence = 250;
+    s.shards[0].records.back().ordinal = 3;
+  });
+  EXPECT_STREAM("twice", {
+    s.shards[0].records.push_back(s.shards[1].records.back());
+    s.shards[0].records.back().ordinal = 3;
+  });
+  EXPECT_STREAM("out of order", {
+    std::swap(s.shards[0].records[0], s.shards[0].records[1]);
+    std::swap(s.shards[0].records[0].ordinal, s.shards[0].records[1].ordinal);
+  });
+  EXPECT_STREAM("should be", { s.shards[0].records[1].old_image = List({8}); });
+  EXPECT_STREAM("should be", { s.shards[0].records[1].new_image = List({7}); });
+  EXPECT_STREAM("should be", { s.shards[0].records[1].kind = ChangeKind::kInsert; });
+  EXPECT_STREAM("should be", { s.shards[1].records[1].new_image = List({8}); });
+  EXPECT_STREAM("should be", { s.shards[1].records[0].commit = 201; });
+  EXPECT_STREAM("should be", { s.shards[1].records[0].commit_changes = 1; });
+  EXPECT_STREAM("should be", { s.view = ViewType::kNewImage; });
+  EXPECT_STREAM("outside", { s.shards[1].ending = 250; });
+  EXPECT_STREAM("outside", { s.shards[0].starting = 101; });
+  EXPECT_STREAM("falls", { s.shards[0].records[0].wall_ms = 5; });
+  EXPECT_STREAM("no change", { s.last = 250; });
 }
 
 // ---- Lists.

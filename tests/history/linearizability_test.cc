@@ -1,5 +1,5 @@
 // A store under concurrent traffic: all that its callers saw is what one order of the calls gives,
-// each at a moment between call and return.
+// each at a moment between call and return; and the streams are exactly that order.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include "tests/engine/store_fixture.h"
 #include "tests/history/order_check.h"
 #include "tests/history/search_check.h"
+#include "tests/history/stream_readers.h"
 #include "tests/history/traffic.h"
 #include "tests/support/scale.h"
 #include "tests/support/seed.h"
@@ -33,6 +34,8 @@ class LinearizabilityTest : public StoreTest {
     calls_ += history.calls;
     events_ += history.checkpoints + history.splits + history.toggles + history.indexes;
     Check(history);
+    if (!HasFailure()) CheckStreams(history, round);
+    if (!HasFailure()) CheckIndexes(*store_);
     store_.reset();
   }
 
@@ -52,6 +55,25 @@ class LinearizabilityTest : public StoreTest {
     }
   }
 
+  // Streams, before and after all that fan-out made is made again from the journal or read back.
+  void CheckStreams(const TrafficHistory& history, uint64_t round) {
+    Random random(MixSeed(TestSeed(), ~round));
+    const auto check = [&] {
+      for (const StreamHistory& stream : ReadStreams(*store_)) {
+        const StreamVerdict verdict = CheckStream(history.operations, stream);
+        ASSERT_EQ(verdict.problem, "");
+        records_ += verdict.records;
+      }
+    };
+    check();
+    if (HasFailure()) return;
+    resumed_ += CheckResumption(*store_, 200, random);
+    if (round % 2 == 0) Close();
+    store_.reset();
+    Open();
+    check();
+  }
+
   void PrintFigure(const char* what) const {
     std::printf(
         "figure: linearizability, %s: %llu calls, %llu operations in the store's order, "
@@ -68,6 +90,8 @@ class LinearizabilityTest : public StoreTest {
   uint64_t transactions_ = 0;
   uint64_t edges_ = 0;
   uint64_t events_ = 0;
+  uint64_t records_ = 0;
+  uint64_t resumed_ = 0;
 };
 
 INSTANTIATE_TEST_SUITE_P(Durabilities, LinearizabilityTest,

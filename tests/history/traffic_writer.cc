@@ -70,7 +70,7 @@ void TrafficWriter::Call() {
   if (kind < 35) {
     WriteOne();
   } else if (kind < 38) {
-    WriteBatch();
+    WriteSome();
   } else if (kind < 53) {
     TransactRegisters();
   } else if (kind < 68) {
@@ -213,7 +213,7 @@ void TrafficWriter::WriteOne() {
   if (options.wait == WaitFor::kNothing) KeepUnsafe(result->token, false);
 }
 
-void TrafficWriter::WriteBatch() {
+void TrafficWriter::WriteSome() {
   const std::vector<uint32_t> keys = DrawKeys(5, 0, kRegisters);
   std::vector<Operation> operations(keys.size(), Operation{.client = client_});
   std::vector<WriteRequest> requests;

@@ -43,7 +43,7 @@ class TrafficWriter {
  private:
   void Call();
   void WriteOne();
-  void WriteBatch();
+  void WriteSome();
   void TransactRegisters();
   void TransactLists();
   void ReadMany();
