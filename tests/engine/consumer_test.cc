@@ -8,6 +8,8 @@
 #include <set>
 
 #include "tests/engine/consumer_fixture.h"
+#include "tests/support/random.h"
+#include "tests/support/seed.h"
 
 namespace tailrace::test {
 namespace {
@@ -448,6 +450,91 @@ TEST_P(ConsumerTest, ParentsAreFinishedBeforeTheirChildren) {
   size_t leases = 0;
   for (const Item& item : ReadTable(*store_, "_tailrace.consumers")) leases += item.Has("shard");
   EXPECT_EQ(leases, 2u);
+}
+
+// Two workers, one of which dies now and then, keep a copy of a table by a bootstrap, while items
+// change and shards are split, and merged as soon as they are empty. A merged shard has two that it
+// goes on from, of which it names one.
+TEST_P(ConsumerTest, ABootstrapGoesOnOverMerges) {
+  constexpr int64_t kGames = 150;
+  constexpr int kStepsMax = 20'000;
+  Open();
+  const StreamId stream = MakeStream();
+  ASSERT_OK(store_->CreateTable({.name = kCopyTable, .keys = kGameKeys}));
+  PutGames(0, kGames, "first");
+  clock_.Advance(options_.retention_ms);
+  ASSERT_OK(store_->RunMaintenance());  // Now only the table has them.
+  const ConsumerOptions options{
+      .start = ConsumerStart::kBootstrap, .pin_bytes_max = 1 << 30, .limits = {.records_max = 2}};
+  Worker workers[] = {OpenWorker(stream, "a", options), OpenWorker(stream, "b", options)};
+  const auto apply = [&](ConsumerWorker& worker) {
+    const auto batch = worker.Next(0);
+    EXPECT_OK(batch);
+    if (!batch.ok() || !*batch) return false;
+    EXPECT_FALSE((*batch)->gap.has_value());
+    EXPECT_OK(ApplyToCopy(worker, kGameKeys, **batch));
+    return true;
+  };
+  Random random(MixSeed(TestSeed(), GetParam() == Durability::kSync ? 1 : 2));
+  int merges = 0;
+  int step = 0;
+  for (; step < kStepsMax && !HasFailure(); ++step) {
+    const bool bootstraps = DescribeConsumer(*store_, kName)->bootstrapping;
+    if (!bootstraps) break;
+    switch (random.Below(10)) {
+      case 0: {
+        const auto id = static_cast<int64_t>(random.Below(2 * kGames));
+        const Status written =
+            random.OneIn(3) ? store_->Delete("UserGames", GameKey(id)).status()
+                            : store_->Put("UserGames", Game(id, std::to_string(step))).status();
+        ASSERT_OK(written);
+        break;
+      }
+      case 1: {
+        const size_t dies = random.Below(2);
+        workers[dies] = OpenWorker(stream, dies == 0 ? "a" : "b", options);
+        break;
+      }
+      case 2:
+        if (random.OneIn(4)) SplitFirst(stream);
+        break;
+      case 3: {
+        clock_.Advance(options_.retention_ms);
+        ASSERT_OK(store_->RunMaintenance());
+        std::vector<ShardInfo> open = store_->DescribeStream(stream)->shards;
+        std::erase_if(open, [](const ShardInfo& shard) { return shard.ending.has_value(); });
+        std::sort(open.begin(), open.end(), [](const ShardInfo& a, const ShardInfo& b) {
+          return a.hash_first < b.hash_first;
+        });
+        if (open.size() < 2) break;
+        const size_t at = random.Below(open.size() - 1);
+        const auto merged = store_->MergeShards(stream, open[at].id, open[at + 1].id);
+        if (!merged.ok()) {
+          ASSERT_EQ(merged.status().code(), StatusCode::kFailedPrecondition);
+        }
+        merges += merged.ok();
+        break;
+      }
+      default:
+        apply(*workers[random.Below(2)]);
+    }
+  }
+  EXPECT_LT(step, kStepsMax) << "the bootstrap does not end";
+  EXPECT_GE(merges, 2);
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_OK(store_->WaitFannedOut({store_->Stats()->safe}));
+    Round({workers[0].get(), workers[1].get()});
+    for (const Worker& worker : workers) {
+      while (!HasFailure() && apply(*worker)) {
+      }
+    }
+  }
+  EXPECT_TRUE(ReadTable(*store_, kCopyTable) == ReadTable(*store_, "UserGames"));
+  uint64_t lag_records = 0;
+  for (const ConsumerShard& shard : DescribeConsumer(*store_, kName)->shards) {
+    lag_records += shard.lag_records;
+  }
+  EXPECT_EQ(lag_records, 0u);
 }
 
 TEST_P(ConsumerTest, TwoConsumersDoNotSeeEachOther) {
