@@ -475,6 +475,8 @@ Result<KeyRange> PartitionRange(const KeySchema& schema, const Value& partition)
   return KeyRange{std::move(prefix), std::move(upper)};
 }
 
+SortCondition SortCondition::Any() { return {}; }
+
 Result<KeyRange> SortRange(const KeySchema& schema, const Value& partition,
                            const SortCondition& condition) {
   return RangeOf(Where::kItem, schema, partition, condition);
