@@ -202,7 +202,7 @@ class TierB {
   }
 
   void Visit(const PastMoment& moment, StoreCrashChecker& checker) {
-    if (!checker.failure().empty()) return;
+    if (!checker.failure().empty() || TimeIsUp()) return;
     ++totals_.moments;
     const CrashPlan plan{.exhaustive_units_max = 3,
                          .exhaustive_pieces_max = 3,
