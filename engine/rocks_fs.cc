@@ -6,7 +6,6 @@
 #include <cstdarg>
 #include <cstdio>
 #include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -22,15 +21,22 @@ using rocksdb::IOStatus;
 using rocksdb::Slice;
 using wal::OpenMode;
 
+// A file that the disk would not let it look at, RocksDB calls corrupt, or its options wrong:
+// direct I/O above all, which nobody asked for.
+static bool BlamesTheWrongThing(const rocksdb::Status& status, const std::string& message) {
+  if (!status.IsCorruption() && !status.IsInvalidArgument()) return false;
+  return message.find("IO error: ") != std::string::npos ||
+         message.find("Direct I/O is not supported") != std::string::npos;
+}
+
 Status FromRocks(const rocksdb::Status& status) {
   if (status.ok()) return Status::Ok();
   std::string message = status.ToString();
+  if (BlamesTheWrongThing(status, message)) return IoError(std::move(message));
   switch (status.code()) {
     case rocksdb::Status::kNotFound:
       return NotFound(std::move(message));
     case rocksdb::Status::kCorruption:
-      // So it calls a file, too, that the disk would not let it look at.
-      if (message.find("IO error: ") != std::string::npos) return IoError(std::move(message));
       return Corruption(std::move(message));
     case rocksdb::Status::kNotSupported:
       return Unsupported(std::move(message));
@@ -124,41 +130,13 @@ class RocksSequentialFile final : public rocksdb::FSSequentialFile {
   uint64_t offset_ = 0;
 };
 
-// Files that could not be read. When RocksDB looks for the bounds of a file that it is to ingest,
-// it takes one whose first block cannot be read for empty, and ingests it so: its items would be in
-// no range and never found. Such a file must not get a name among its own. Thread-safe.
-class FailedReads {
- public:
-  void Note(const std::string& path) {
-    const MutexLock lock(mutex_);
-    paths_.insert(path);
-  }
-  void Forget(const std::string& path) {
-    const MutexLock lock(mutex_);
-    paths_.erase(path);
-  }
-  IOStatus Check(const std::string& path) const {
-    const MutexLock lock(mutex_);
-    if (!paths_.contains(path)) return IOStatus::OK();
-    return IOStatus::IOError(path + ": it could not be read before");
-  }
-
- private:
-  mutable Mutex mutex_;
-  std::set<std::string> paths_ TAILRACE_GUARDED_BY(mutex_);
-};
-
 class RocksRandomAccessFile final : public rocksdb::FSRandomAccessFile {
  public:
-  RocksRandomAccessFile(std::unique_ptr<wal::File> file, std::string path,
-                        FailedReads& failed_reads)
-      : file_(std::move(file)), path_(std::move(path)), failed_reads_(failed_reads) {}
+  explicit RocksRandomAccessFile(std::unique_ptr<wal::File> file) : file_(std::move(file)) {}
 
   IOStatus Read(uint64_t offset, size_t n, const IOOptions&, Slice* result, char* scratch,
                 IODebugContext*) const override {
-    IOStatus status = ReadAt(*file_, offset, n, result, scratch);
-    if (!status.ok()) failed_reads_.Note(path_);
-    return status;
+    return ReadAt(*file_, offset, n, result, scratch);
   }
 
   // The page cache is the operating system's to manage.
@@ -166,8 +144,28 @@ class RocksRandomAccessFile final : public rocksdb::FSRandomAccessFile {
 
  private:
   const std::unique_ptr<wal::File> file_;
-  const std::string path_;
-  FailedReads& failed_reads_;
+};
+
+// A file that is to be ingested, read whole when it is opened, where an error can be told.
+// RocksDB's look at its bounds takes a file whose first block cannot be read for empty, and ingests
+// it so: its items would never be found. When it cannot read the last block, it ends the process.
+// One such file is open at a time, none larger than what a checkpoint writes.
+class RocksFileToIngest final : public rocksdb::FSRandomAccessFile {
+ public:
+  explicit RocksFileToIngest(std::string bytes) : bytes_(std::move(bytes)) {}
+
+  IOStatus Read(uint64_t offset, size_t n, const IOOptions&, Slice* result, char* scratch,
+                IODebugContext*) const override {
+    // Copied: RocksDB expects to find it there.
+    const size_t begin = std::min<uint64_t>(offset, bytes_.size());
+    *result = Slice(scratch, bytes_.copy(scratch, n, begin));
+    return IOStatus::OK();
+  }
+
+  IOStatus InvalidateCache(size_t, size_t) override { return IOStatus::OK(); }
+
+ private:
+  const std::string bytes_;
 };
 
 // Writes through at once: RocksDB has a buffer in front of it.
@@ -334,9 +332,10 @@ class RocksLogger final : public rocksdb::Logger {
 // here fails instead of reaching the disk past the seam.
 class RocksFs final : public rocksdb::FileSystem {
  public:
-  RocksFs(wal::FileSystem& fs, std::unique_ptr<ManifestGuard> guard,
+  RocksFs(wal::FileSystem& fs, std::string directory, std::unique_ptr<ManifestGuard> guard,
           ManifestFailure on_manifest_failure, OptionsFile options_file)
       : fs_(fs),
+        directory_(std::move(directory)),
         guard_(std::move(guard)),
         on_manifest_failure_(std::move(on_manifest_failure)),
         options_file_(options_file) {}
@@ -346,8 +345,6 @@ class RocksFs final : public rocksdb::FileSystem {
   IOStatus NewSequentialFile(const std::string& path, const rocksdb::FileOptions&,
                              std::unique_ptr<rocksdb::FSSequentialFile>* result,
                              IODebugContext*) override {
-    // To copy it is the other way to ingest it.
-    if (IOStatus status = failed_reads_.Check(path); !status.ok()) return status;
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kRead));
     *result = std::make_unique<RocksSequentialFile>(std::move(file));
     return IOStatus::OK();
@@ -356,8 +353,13 @@ class RocksFs final : public rocksdb::FileSystem {
   IOStatus NewRandomAccessFile(const std::string& path, const rocksdb::FileOptions&,
                                std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
                                IODebugContext*) override {
+    if (IsToIngest(path)) {
+      TAILRACE_ROCKS_ASSIGN(auto bytes, wal::ReadWholeFile(fs_, path, UINT64_MAX));
+      *result = std::make_unique<RocksFileToIngest>(std::move(bytes));
+      return IOStatus::OK();
+    }
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kRead));
-    *result = std::make_unique<RocksRandomAccessFile>(std::move(file), path, failed_reads_);
+    *result = std::make_unique<RocksRandomAccessFile>(std::move(file));
     return IOStatus::OK();
   }
 
@@ -367,7 +369,6 @@ class RocksFs final : public rocksdb::FileSystem {
     if (options_file_ == OptionsFile::kRefused && NameOf(path).starts_with("OPTIONS-")) {
       return IOStatus::NotSupported(path + ": options are not kept");
     }
-    failed_reads_.Forget(path);
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kCreate));
     TAILRACE_ROCKS_ASSIGN(const uint64_t size_bytes, file->SizeBytes());
     if (size_bytes > 0) {
@@ -437,7 +438,6 @@ class RocksFs final : public rocksdb::FileSystem {
   }
 
   IOStatus DeleteFile(const std::string& path, const IOOptions&, IODebugContext*) override {
-    failed_reads_.Forget(path);
     const Status status = fs_.Remove(path);
     const auto manifest = ManifestGuard::ParseName(NameOf(path));
     if (status.ok() && manifest) guard_->Forget(*manifest);
@@ -481,13 +481,11 @@ class RocksFs final : public rocksdb::FileSystem {
 
   IOStatus RenameFile(const std::string& source, const std::string& target, const IOOptions&,
                       IODebugContext*) override {
-    if (IOStatus status = failed_reads_.Check(source); !status.ok()) return status;
     return ToRocks(fs_.Rename(source, target));
   }
 
   IOStatus LinkFile(const std::string& source, const std::string& target, const IOOptions&,
                     IODebugContext*) override {
-    if (IOStatus status = failed_reads_.Check(source); !status.ok()) return status;
     return ToRocks(fs_.Link(source, target));
   }
 
@@ -528,6 +526,12 @@ class RocksFs final : public rocksdb::FileSystem {
   }
 
  private:
+  // RocksDB's own files lie in its directory, those for it in one below.
+  bool IsToIngest(const std::string& path) const {
+    const ByteView directory = ByteView(path).substr(0, path.size() - NameOf(path).size());
+    return directory.size() > directory_.size() + 1 && directory.starts_with(directory_);
+  }
+
   std::unique_ptr<rocksdb::FSWritableFile> Writable(const std::string& path,
                                                     std::unique_ptr<wal::File> file,
                                                     uint64_t size_bytes,
@@ -538,7 +542,7 @@ class RocksFs final : public rocksdb::FileSystem {
   }
 
   wal::FileSystem& fs_;
-  FailedReads failed_reads_;
+  const std::string directory_;
   const std::unique_ptr<ManifestGuard> guard_;
   const ManifestFailure on_manifest_failure_;
   const OptionsFile options_file_;
@@ -552,7 +556,7 @@ Result<std::unique_ptr<rocksdb::Env>> NewRocksEnv(wal::FileSystem& fs, const std
   TAILRACE_ASSIGN_OR_RETURN(auto guard, ManifestGuard::Open(fs, directory));
   TAILRACE_RETURN_IF_ERROR(guard->CutTail().status());
   return rocksdb::NewCompositeEnv(std::make_shared<RocksFs>(
-      fs, std::move(guard), std::move(on_manifest_failure), options_file));
+      fs, directory, std::move(guard), std::move(on_manifest_failure), options_file));
 }
 
 }  // namespace tailrace::engine

@@ -132,10 +132,10 @@ class TierB {
 
   // False: a promise was broken, and printed.
   bool Run(Durability durability, uint64_t states) {
-    const uint64_t goal = totals_.checked + states;
+    goal_ = totals_.checked + states;
     const std::vector<StoreScript> cores = CoreScripts(durability, arguments_);
     // One random script for every two cores, then random ones alone.
-    for (uint64_t i = 0, core = 0; totals_.checked < goal && !TimeIsUp(); ++i) {
+    for (uint64_t i = 0, core = 0; !IsDone(); ++i) {
       const bool is_core = i % 3 != 2 && core < cores.size();
       if (!RunScript(is_core ? cores[core++]
                              : RandomScript(durability, MixSeed(arguments_.seed, i)))) {
@@ -151,7 +151,11 @@ class TierB {
   }
 
  private:
-  bool TimeIsUp() const { return arguments_.minutes > 0 && seconds() > 60 * arguments_.minutes; }
+  // With so many states checked that are not counted yet.
+  bool IsDone(uint64_t checked = 0) const {
+    if (totals_.checked + checked >= goal_) return true;
+    return arguments_.minutes > 0 && seconds() > 60 * arguments_.minutes;
+  }
 
   bool RunScript(const StoreScript& script) {
     ++totals_.scripts;
@@ -202,7 +206,7 @@ class TierB {
   }
 
   void Visit(const PastMoment& moment, StoreCrashChecker& checker) {
-    if (!checker.failure().empty()) return;
+    if (!checker.failure().empty() || IsDone(checker.checked())) return;
     ++totals_.moments;
     const CrashPlan plan{.exhaustive_units_max = 3,
                          .exhaustive_pieces_max = 3,
@@ -231,6 +235,7 @@ class TierB {
   std::set<std::string> passed_;
   SeenStates seen_;
   uint64_t drawn_ = 0;
+  uint64_t goal_ = 0;
   std::string file_problem_;
   Totals totals_;
 };

@@ -258,6 +258,8 @@ TEST(RocksFsSeam, StatusesKeepTheirMeaningBothWays) {
     EXPECT_THAT(FromRocks(there).message(), HasSubstr("x"));
   }
   EXPECT_OK(FromRocks(ToRocks(Status::Ok())));
+  EXPECT_EQ(FromRocks(rocksdb::Status::Corruption("Can't access /1.sst: ", "IO error: x")).code(),
+            StatusCode::kIoError);
   EXPECT_EQ(FromRocks(rocksdb::Status::NotFound("x")).code(), StatusCode::kNotFound);
   EXPECT_EQ(FromRocks(ToRocks(OutcomeUnknown("x"))).code(), StatusCode::kIoError);
 }
