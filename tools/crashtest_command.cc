@@ -21,9 +21,11 @@ using crashtest::Counts;
 using crashtest::Lineage;
 
 constexpr char kDetails[] =
-    "Makes a store in DIR and starts a process that writes to it, reads from it, changes its tables "
+    "Makes a store in DIR and starts a process that writes to it, reads from it, changes its "
+    "tables "
     "and streams,\n"
-    "checkpoints and trims, all at once. That process is killed with SIGKILL at a moment that nobody "
+    "checkpoints and trims, all at once. That process is killed with SIGKILL at a moment that "
+    "nobody "
     "chose; the\n"
     "next one tells what it finds, and this one, which heard of every acknowledgement, judges it. "
     "Every few kills\n"
@@ -32,7 +34,8 @@ constexpr char kDetails[] =
     "other options and another clock. It tries your disk and file system under the death of "
     "processes; for the\n"
     "loss of power, pull the plug and see whether `tailrace verify` and your data agree.\n"
-    "Exit code 0: nothing is wrong, 1: something is; the store of the failing cycle stays in DIR and "
+    "Exit code 0: nothing is wrong, 1: something is; the store of the failing cycle stays in DIR "
+    "and "
     "is named.\n"
     "Example: tailrace crashtest /var/lib/games-test --minutes 10";
 
@@ -160,8 +163,8 @@ void PrintText(Output& out, const CrashtestReport& report) {
   out.Line(Cat("checked  ", CountText(counts.acknowledged), " acknowledged writes, ",
                CountText(counts.other_answers), " other answers, ",
                Plural(counts.records, "record"), " of streams, ",
-               Plural(counts.transactions, "transaction"), ", ",
-               Plural(counts.effects, "effect"), " of a consumer"));
+               Plural(counts.transactions, "transaction"), ", ", Plural(counts.effects, "effect"),
+               " of a consumer"));
   out.Line(Cat("at death ", Plural(counts.pending, "write"), " under way, of which ",
                CountText(counts.survived), " were found whole, the others not at all"));
   for (const std::string& fault : report.faults) {

@@ -1,7 +1,5 @@
 // The oracle of the kill test is itself on trial here: a short story of a store, told as a process
 // would tell it, is right as it stands, and each way to break a promise is noticed.
-#include "tests/crash/oracle_story.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +7,8 @@
 #include <functional>
 #include <string>
 #include <vector>
+
+#include "tests/crash/oracle_story.h"
 
 namespace tailrace::crashtest {
 namespace {

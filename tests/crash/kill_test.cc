@@ -1,7 +1,7 @@
-// The whole store under kill -9. A process (tools/crashtest/child.cc) writes to a store in many ways
-// at once; this one knows what it was told to do, kills it at a moment it did not choose, starts
-// another one on the same directory, and judges what is there (tools/crashtest/oracle.h says by
-// which rules).
+// The whole store under kill -9. A process (tools/crashtest/child.cc) writes to a store in many
+// ways at once; this one knows what it was told to do, kills it at a moment it did not choose,
+// starts another one on the same directory, and judges what is there (tools/crashtest/oracle.h says
+// by which rules).
 //
 // Each lane is a test of its own, so that they can run side by side. The seed fixes the plans and
 // what the threads choose, not the moment of a kill.

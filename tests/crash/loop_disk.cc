@@ -46,8 +46,12 @@ class Descriptor {
 
 std::vector<std::string> FormatCommand(const std::string& type, const std::string& device) {
   if (type == "xfs") return {"/sbin/mkfs.xfs", "-q", "-K", device};
-  return {"/sbin/mkfs." + type, "-q", "-F", "-E",
-          "nodiscard,lazy_itable_init=0,lazy_journal_init=0", device};
+  return {"/sbin/mkfs." + type,
+          "-q",
+          "-F",
+          "-E",
+          "nodiscard,lazy_itable_init=0,lazy_journal_init=0",
+          device};
 }
 
 }  // namespace
@@ -60,8 +64,7 @@ Status LoopDisk::Prepare() {
   }
   if (::unshare(CLONE_NEWNS) != 0 ||
       ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-    return FailedPrecondition(std::string("a mount namespace of our own: ") +
-                              std::strerror(errno));
+    return FailedPrecondition(std::string("a mount namespace of our own: ") + std::strerror(errno));
   }
   return Status::Ok();
 }
@@ -86,8 +89,7 @@ LoopDisk::~LoopDisk() {
 // Over memory that goes with the last who has it open: the device.
 Status LoopDisk::Attach() {
   const Descriptor image(::memfd_create("tailrace-disk", MFD_CLOEXEC));
-  if (image.get() < 0 ||
-      ::ftruncate(image.get(), type_ == "xfs" ? kXfsBytes : kExt4Bytes) != 0) {
+  if (image.get() < 0 || ::ftruncate(image.get(), type_ == "xfs" ? kXfsBytes : kExt4Bytes) != 0) {
     return Failed("memory for a disk");
   }
   const Descriptor control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
@@ -113,8 +115,7 @@ Status LoopDisk::Attach() {
 }
 
 Status LoopDisk::Format() const {
-  TAILRACE_ASSIGN_OR_RETURN(auto process,
-                            tools::Process::Start(FormatCommand(type_, device_)));
+  TAILRACE_ASSIGN_OR_RETURN(auto process, tools::Process::Start(FormatCommand(type_, device_)));
   (void)process.ReadAll();
   const int code = process.Wait();
   if (code == 0) return Status::Ok();

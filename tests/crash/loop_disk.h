@@ -1,7 +1,7 @@
-// A disk whose power can be cut: a real file system of the kernel's on a loop device over a piece of
-// memory. The cut is the FS_IOC_SHUTDOWN ioctl without a flush of the file system's log: what was
-// not written to the device by then never will be. (The device itself loses nothing that it took: a
-// drive with a cache that forgets is not shown.)
+// A disk whose power can be cut: a real file system of the kernel's on a loop device over a piece
+// of memory. The cut is the FS_IOC_SHUTDOWN ioctl without a flush of the file system's log: what
+// was not written to the device by then never will be. (The device itself loses nothing that it
+// took: a drive with a cache that forgets is not shown.)
 //
 // It needs root, loop devices and mkfs. Everything is mounted in a mount namespace of this process
 // alone, and the devices detach by themselves: whichever way the process ends, SIGKILL included,

@@ -35,7 +35,7 @@ inline Event Opened(uint64_t epoch, uint64_t lsn, uint64_t true_ms) {
 }
 
 inline Event TableChanged(EventKind kind, Operation operation, uint32_t table, uint64_t id,
-                   uint64_t stream, uint64_t sequence) {
+                          uint64_t stream, uint64_t sequence) {
   Event event{.kind = kind, .operation = operation, .table = table};
   event.outcome = stream != 0;
   event.first = id;
@@ -45,7 +45,7 @@ inline Event TableChanged(EventKind kind, Operation operation, uint32_t table, u
 }
 
 inline void Create(std::vector<Event>& life, uint32_t table, uint64_t id, uint64_t stream,
-            uint64_t sequence) {
+                   uint64_t sequence) {
   life.push_back(
       TableChanged(EventKind::kTableChangeBegin, Operation::kCreateTable, table, 0, stream, 0));
   life.push_back(TableChanged(EventKind::kTableChangeEnd, Operation::kCreateTable, table, id,
@@ -78,7 +78,7 @@ inline Event Read(EventKind kind, uint32_t table, uint32_t key, const ItemState&
 }
 
 inline Event Record(uint64_t ordinal, uint64_t sequence, uint32_t key, const ItemState& old,
-             const ItemState& made) {
+                    const ItemState& made) {
   Event event{.kind = EventKind::kRecord, .view = ViewType::kNewAndOldImages, .key = key};
   event.stream = 1;
   event.shard = 1;

@@ -1,5 +1,5 @@
-// The oracle on trial for stores that the power failed under: a kBuffered store may have lost a tail
-// that no sync had covered, the same everywhere; each other loss is noticed.
+// The oracle on trial for stores that the power failed under: a kBuffered store may have lost a
+// tail that no sync had covered, the same everywhere; each other loss is noticed.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

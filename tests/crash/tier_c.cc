@@ -102,13 +102,13 @@ bool TierC::RunStore(uint64_t lane, uint64_t number) {
   if (!disk.ok()) return Stop(disk.status()), false;
   ++stores_;
   Random seeds(MixSeed(MixSeed(arguments_.seed, lane), number));
-  Lineage lineage({.directory = home + "/store",
-                   .program = {BinaryPath("bin/tailrace"), "crashtest-child"},
-                   .durability = (lane + number) % 2 == 0 ? Durability::kSync
-                                                          : Durability::kBuffered,
-                   .hostile_clock = (lane + number) / 2 % 2 == 1,
-                   .seed = seeds.Next(),
-                   .power = disk->get()});
+  Lineage lineage(
+      {.directory = home + "/store",
+       .program = {BinaryPath("bin/tailrace"), "crashtest-child"},
+       .durability = (lane + number) % 2 == 0 ? Durability::kSync : Durability::kBuffered,
+       .hostile_clock = (lane + number) / 2 % 2 == 1,
+       .seed = seeds.Next(),
+       .power = disk->get()});
   for (uint32_t cuts = 0; cuts < kCutsPerStore && More() && !lineage.failed();) {
     if (lineage.given_up()) break;
     const Lineage::End end = lineage.Live();
@@ -172,8 +172,7 @@ int TierC::Run() {
     lanes.emplace_back([this, lane] { RunLane(lane); });
   }
   for (std::thread& lane : lanes) lane.join();
-  return Report(
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
+  return Report(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
 }
 
 bool ParseArguments(int count, char** values, Arguments& arguments) {

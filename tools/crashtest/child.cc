@@ -1,6 +1,8 @@
 // The process that dies: opens a store, tells what is in it, and then writes, reads, makes and
 // drops tables, enables and disables streams, checkpoints and trims in several threads until it
 // dies. What it should do is in the plan on its standard input; what it does goes to a pipe.
+#include "tools/crashtest/child.h"
+
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -13,12 +15,11 @@
 #include <vector>
 
 #include "engine/store_files.h"
-#include "tools/crashtest/child.h"
 #include "tools/crashtest/world.h"
+#include "wal/check.h"
 #include "wal/coding.h"
 #include "wal/format.h"
 #include "wal/journal.h"
-#include "wal/check.h"
 
 namespace tailrace::crashtest {
 namespace {

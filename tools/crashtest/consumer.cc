@@ -1,10 +1,11 @@
 // The consumer in the process under test: a worker whose every checkpoint is one transaction with
 // an effect, an item that says how far the shard was handled. So after any death the records come
 // from right behind what the effect says: each has had its effect once.
+#include "engine/consumer.h"
+
 #include <map>
 #include <optional>
 
-#include "engine/consumer.h"
 #include "tools/crashtest/world.h"
 
 namespace tailrace::crashtest {

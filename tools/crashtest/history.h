@@ -56,7 +56,7 @@ struct Observation {
   uint32_t table = 0;
   uint32_t key = 0;
   ItemState state;
-  uint64_t key_floor = 0;  // Sequence of the newest ended change of the key when the read began.
+  uint64_t key_floor = 0;   // Sequence of the newest ended change of the key when the read began.
   size_t writes_begun = 0;  // How many writes had begun when it was told.
 };
 
@@ -68,7 +68,7 @@ struct TableChange {
   bool with_stream = false;
   uint64_t table_id = 0;
   uint64_t stream = 0;
-  uint64_t sequence = 0;  // Changes before and after it have lower and higher numbers.
+  uint64_t sequence = 0;        // Changes before and after it have lower and higher numbers.
   uint64_t journal_before = 0;  // Ends of the journal when it began,
   uint64_t journal_after = 0;   // and when it had ended.
   bool ended = false;
@@ -129,9 +129,9 @@ class ReaderLedger {
     uint64_t after = 0;
   };
   struct Kept {
-    std::optional<Cursor> sure;   // The newest checkpoint that ended.
-    std::optional<Cursor> maybe;  // One that was begun and not ended,
-    uint64_t maybe_before = 0;    // above this end of the journal.
+    std::optional<Cursor> sure;     // The newest checkpoint that ended.
+    std::optional<Cursor> maybe;    // One that was begun and not ended,
+    uint64_t maybe_before = 0;      // above this end of the journal.
     std::optional<Cursor> settled;  // What `sure` was when all was durable,
     std::vector<Placed> since;      // and those that ended since.
   };
@@ -163,7 +163,7 @@ class History {
 
   // What TakeBack took.
   struct TakenBack {
-    uint64_t writes = 0;  // That had been acknowledged.
+    uint64_t writes = 0;                 // That had been acknowledged.
     std::vector<uint64_t> transactions;  // That had one of them, or left a token.
   };
   const TakenBack& taken_back() const { return taken_back_; }

@@ -66,8 +66,7 @@ void Lineage::SetClock(LifePlan& plan) {
   }
   // Downtime that is confirmed counts; where the wall clock lies, nobody may confirm it.
   plan.may_confirm_downtime = !options_.hostile_clock;
-  plan.downtime_confirmation_ms =
-      options_.hostile_clock ? UINT64_MAX : random_.Between(1, kHourMs);
+  plan.downtime_confirmation_ms = options_.hostile_clock ? UINT64_MAX : random_.Between(1, kHourMs);
 }
 
 // Every option that an opening may change, so that what one life wrote is read by another that was
@@ -151,19 +150,17 @@ void Lineage::NoteEnd(const VictimReport& report, LifeAim::Kind kind, bool power
   end += report.killed ? "killed" : "ended";
   end += " after " + std::to_string(report.events.size()) + " events";
   if (power_cut) end += ", the power cut";
-  const bool closed =
-      !report.events.empty() && report.events.back().kind == EventKind::kStopped;
+  const bool closed = !report.events.empty() && report.events.back().kind == EventKind::kStopped;
   if (closed) end += ", the store closed";
   ends_.push_back(std::move(end));
   if (ends_.size() > kEndsMax) ends_.pop_front();
 }
 
 std::vector<std::string> Lineage::Describe() const {
-  std::vector<std::string> lines{
-      "life " + std::to_string(run_) + " of a " +
-      (options_.durability == Durability::kSync ? "sync" : "buffered") + " store, " +
-      (options_.hostile_clock ? "lying" : "true") + " clock, seed " +
-      std::to_string(options_.seed)};
+  std::vector<std::string> lines{"life " + std::to_string(run_) + " of a " +
+                                 (options_.durability == Durability::kSync ? "sync" : "buffered") +
+                                 " store, " + (options_.hostile_clock ? "lying" : "true") +
+                                 " clock, seed " + std::to_string(options_.seed)};
   lines.insert(lines.end(), ends_.begin(), ends_.end());
   if (!problem_.empty()) lines.push_back(problem_);
   const std::vector<std::string>& problems = oracle_.problems();

@@ -31,9 +31,9 @@ struct LineageOptions {
   std::string directory;             // Of the store; its parent exists and is nobody else's.
   std::vector<std::string> program;  // The process that dies and its arguments; it is RunChild.
   Durability durability = Durability::kSync;
-  bool hostile_clock = false;      // The wall clock jumps by years between lives.
-  uint64_t seed = 0;               // Fixes what is drawn, not the moment of a death.
-  PowerSwitch* power = nullptr;    // Absent: processes are killed, and the power stays on.
+  bool hostile_clock = false;    // The wall clock jumps by years between lives.
+  uint64_t seed = 0;             // Fixes what is drawn, not the moment of a death.
+  PowerSwitch* power = nullptr;  // Absent: processes are killed, and the power stays on.
 };
 
 // Not thread-safe; lineages on directories of their own run beside one another. The caller ignores

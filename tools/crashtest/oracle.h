@@ -152,9 +152,9 @@ class Oracle {
       uint64_t ordinal = 0;
       uint64_t sequence = 0;
     };
-    uint64_t settled = 0;        // The ordinal when all was durable,
-    std::vector<Stored> since;   // and those since.
-    bool taken_back = false;     // The next one to be found is not above.
+    uint64_t settled = 0;       // The ordinal when all was durable,
+    std::vector<Stored> since;  // and those since.
+    bool taken_back = false;    // The next one to be found is not above.
 
     uint64_t newest() const { return since.empty() ? settled : since.back().ordinal; }
   };

@@ -4,10 +4,10 @@
 #include <cstring>
 
 #include "engine/item_codec.h"
-#include "wal/random.h"
-#include "wal/sim_clock.h"
 #include "wal/check.h"
 #include "wal/hash.h"
+#include "wal/random.h"
+#include "wal/sim_clock.h"
 
 namespace tailrace::crashtest {
 namespace {

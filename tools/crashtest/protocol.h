@@ -1,5 +1,5 @@
-// What the crash test's two sides have in common: the plan that the oracle hands to the process that
-// will die, the events that this process tells about, and the items that it writes.
+// What the crash test's two sides have in common: the plan that the oracle hands to the process
+// that will die, the events that this process tells about, and the items that it writes.
 //
 // The process under test writes one Event, in one write() of the pipe, before it begins anything
 // and one after it has ended, so that the pipe holds them in the order in which they happened: if

@@ -10,9 +10,9 @@
 
 #include "engine/store.h"
 #include "tools/crashtest/protocol.h"
+#include "wal/mutex.h"
 #include "wal/random.h"
 #include "wal/sim_clock.h"
-#include "wal/mutex.h"
 
 namespace tailrace::crashtest {
 
