@@ -149,14 +149,11 @@ VictimReport Victim::Run(const LifeAim& aim, const std::function<void()>& cut_po
   if (alive && Now() >= began_ + kSilenceMax) {
     report_.problem = "the process did not come to its end in time; it hangs";
   }
-  if (cut_power) {
-    // Without this it could be told, and tell, that something is durable which the disk no longer
-    // takes: file systems let a sync that is under way end well while they are shut down. Its calls
-    // go on within the kernel, but it learns nothing of them.
-    ::kill(pid_, SIGSTOP);
-    cut_power();
-  }
+  // First this, and no waiting: none of its threads learns anything any more, while calls that they
+  // have under way go on within the kernel. File systems let a sync that is under way end well while
+  // they are shut down; nobody may hear of that.
   ::kill(pid_, SIGKILL);
+  if (cut_power) cut_power();
   while (Listen(Now() + kSilenceMax)) continue;
   Reap();
   return std::move(report_);
