@@ -511,10 +511,12 @@ class StoreModel {
       const uint64_t at = std::stoull(item.GetNumber("at")->ToString());
       if (*item.GetString("user") == user && at >= low) expected[at] = item;
     }
-    QueryRequest request{.partition = Value::S(user),
-                         .sort = {SortCondition::Kind::kGreaterOrEqual, Value::N(low)},
-                         .forward = random_.OneIn(2),
-                         .items_max = 4};
+    QueryRequest request;
+    request.partition = Value::S(user);
+    request.sort.kind = SortCondition::Kind::kGreaterOrEqual;
+    request.sort.value = Value::N(low);
+    request.forward = random_.OneIn(2);
+    request.items_max = 4;
     std::vector<Item> found;
     while (true) {
       auto page = store_->Query(name, request);

@@ -78,10 +78,12 @@ class LinearizabilityTest : public StoreTest {
     std::printf(
         "figure: linearizability, %s: %llu calls, %llu operations in the store's order, "
         "%llu searched by item, %llu list transactions without a ring of %llu edges, "
-        "beside %llu checkpoints and changes of shards, streams and indexes\n",
+        "beside %llu checkpoints and changes of shards, streams and indexes; %llu stream records "
+        "as the history has them, %llu readers resumed\n",
         what, static_cast<unsigned long long>(calls_), static_cast<unsigned long long>(operations_),
         static_cast<unsigned long long>(searched_), static_cast<unsigned long long>(transactions_),
-        static_cast<unsigned long long>(edges_), static_cast<unsigned long long>(events_));
+        static_cast<unsigned long long>(edges_), static_cast<unsigned long long>(events_),
+        static_cast<unsigned long long>(records_), static_cast<unsigned long long>(resumed_));
   }
 
   uint64_t calls_ = 0;
