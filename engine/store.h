@@ -193,7 +193,7 @@ struct QueryRequest {
   SortCondition sort = SortCondition::Any();  // The whole partition.
   bool forward = true;                        // False: from the highest sort key down.
   uint32_t items_max = 1000;                  // Not 0.
-  uint64_t bytes_max = 1 << 20;               // Of Item::SizeBytes together; at least one item is returned.
+  uint64_t bytes_max = 1 << 20;  // Of Item::SizeBytes together; at least one item is returned.
   // The last_key of the page before, in an otherwise equal request.
   std::optional<Item> start_after = std::nullopt;
   std::string index = {};  // Of the table, by name. Empty: the table.
