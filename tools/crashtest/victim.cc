@@ -150,8 +150,8 @@ VictimReport Victim::Run(const LifeAim& aim, const std::function<void()>& cut_po
     report_.problem = "the process did not come to its end in time; it hangs";
   }
   // First this, and no waiting: none of its threads learns anything any more, while calls that they
-  // have under way go on within the kernel. File systems let a sync that is under way end well while
-  // they are shut down; nobody may hear of that.
+  // have under way go on within the kernel. File systems let a sync that is under way end well
+  // while they are shut down; nobody may hear of that.
   ::kill(pid_, SIGKILL);
   if (cut_power) cut_power();
   while (Listen(Now() + kSilenceMax)) continue;

@@ -32,8 +32,8 @@ struct VictimReport {
 };
 
 // Runs the program once. Returns when the process is dead. If `cut_power` is given, the aim is when
-// the power fails: the process is killed, whatever calls it has under way, and `cut_power` is called
-// at once, not when it is dead.
+// the power fails: the process is killed, whatever calls it has under way, and `cut_power` is
+// called at once, not when it is dead.
 VictimReport RunVictim(const std::vector<std::string>& program, const LifePlan& plan,
                        const LifeAim& aim, const std::function<void()>& cut_power = nullptr);
 
