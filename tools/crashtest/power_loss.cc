@@ -52,8 +52,10 @@ void History::TakeBack(uint64_t end, const Complaint& complain) {
   TakeBackTables(end);
   TakeBackObservations(unsure, unsure_tables);
   std::erase_if(deliveries_, [end](const Delivery& each) { return each.sequence >= end; });
-  gaps_.clear();        // What had been trimmed may be back.
-  maintained_.reset();  // The same.
+  // What had been trimmed may be back.
+  for (Delivery& delivery : deliveries_) delivery.from_trim_horizon = false;
+  gaps_.clear();
+  maintained_.reset();
   ledger_.TakeBack(end);
 }
 
