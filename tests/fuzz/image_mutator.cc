@@ -1,3 +1,4 @@
+// The custom mutator of directory images, apart so that only fuzzers need libFuzzer.
 #include <cstring>
 
 #include "tests/fuzz/directory_image.h"
