@@ -5,7 +5,6 @@
 
 #include "shards/record_codec.h"
 #include "shards/shard_header.h"
-#include "tests/support/random.h"
 #include "wal/coding.h"
 #include "wal/frame.h"
 #include "wal/hash.h"
@@ -135,25 +134,6 @@ void ResealShardHeader(std::string& file) {
   if (file.size() < kHashBytes) return;
   const size_t hash_at = file.size() - kHashBytes;
   StoreLittle<uint64_t>(file.data() + hash_at, Hash64(ByteView(file).substr(0, hash_at)));
-}
-
-size_t MutateImage(uint8_t* data, size_t size, size_t max_size, unsigned int seed, bool chained) {
-  size = LLVMFuzzerMutate(data, size, max_size);
-  test::Random random(seed);
-  if (random.OneIn(4)) return size;
-  DirectoryImage image = DirectoryImage::Decode(FuzzInput(data, size));
-  const bool with_chains = chained && !random.OneIn(3);
-  for (ImageFile& file : image.files) {
-    if (file.base == 0) {
-      ResealShardHeader(file.bytes);
-    } else {
-      ResealSegment(file.bytes, with_chains);
-    }
-  }
-  const std::string bytes = image.Encode();
-  if (bytes.size() > max_size) return size;
-  std::memcpy(data, bytes.data(), bytes.size());
-  return bytes.size();
 }
 
 }  // namespace tailrace::fuzz

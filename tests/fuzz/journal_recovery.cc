@@ -48,9 +48,23 @@ wal::JournalOptions Options(uint8_t flags) {
   return options;
 }
 
+// A disk with the image's files, durable.
+test::SimDisk DiskOf(const DirectoryImage& image) {
+  test::SimFs fs;
+  Require(fs.CreateDirectory(kDirectory).ok(), "the simulated disk makes a directory");
+  for (const ImageFile& file : image.files) {
+    auto opened = fs.Open(std::string(kDirectory) + "/" + file.name(), wal::OpenMode::kCreate);
+    Require(opened.ok() && (*opened)->Write(0, file.bytes).ok(), "the simulated disk writes");
+  }
+  test::SimDisk disk = fs.disk();
+  disk.SyncAll();
+  return disk;
+}
+
 class Recovery {
  public:
-  explicit Recovery(const DirectoryImage& image) : options_(Options(image.flags)) {
+  explicit Recovery(const DirectoryImage& image)
+      : options_(Options(image.flags)), fs_(DiskOf(image)) {
     start_.store_id = kStore;
     start_.may_create = (image.flags & 2) != 0;
     // Some know that all up to the second or the last segment was durable once, or need no more.
@@ -61,12 +75,6 @@ class Recovery {
     if ((image.flags & 8) != 0 && !image.files.empty()) {
       start_.known_durable = std::max(start_.from, Lsn{image.files.back().base});
     }
-    Require(fs_.CreateDirectory(kDirectory).ok(), "the simulated disk makes a directory");
-    for (const ImageFile& file : image.files) {
-      auto opened = fs_.Open(std::string(kDirectory) + "/" + file.name(), wal::OpenMode::kCreate);
-      Require(opened.ok() && (*opened)->Write(0, file.bytes).ok(), "the simulated disk writes");
-    }
-    fs_.KillProcess();
   }
 
   void Run() {
