@@ -342,8 +342,9 @@ Status ShardSet::State::ApplyCommit(const wal::Frame& frame) {
     record.change_count = static_cast<uint32_t>(commit.changes.size());
     record.key = change.key;
     if (ShowsNewImage(stream->view)) record.new_image = change.new_image;
-    if (ShowsOldImage(stream->view) || TAILRACE_MUTANT("view-shows-too-much"))
+    if (ShowsOldImage(stream->view) || TAILRACE_MUTANT("view-shows-too-much")) {
       record.old_image = change.old_image;
+    }
     const LogPointer& log = writer_logs.at(shard->id.value);
     const bool was_empty = log->buffered_bytes() == 0;
     const uint64_t bytes_before = log->buffered_bytes();

@@ -184,5 +184,33 @@ TEST_P(TransactionRaceTest, OneOfManyWithTheSameTokenHappens) {
   EXPECT_EQ(*store_->Get(TableOf(1), GameKey(1)), Account(1, kStart - kTokens));
 }
 
+// Of different requests no other lock holds one up while the other is decided.
+TEST_P(TransactionRaceTest, OneOfDifferentRequestsUnderATokenHappens) {
+  constexpr size_t kCallers = 3;
+  constexpr int kTokens = 200;
+  std::array<std::atomic<int>, kTokens> applied{};
+  std::atomic<int> refused{0};
+  std::vector<std::thread> callers;
+  for (size_t caller = 0; caller < kCallers; ++caller) {
+    callers.emplace_back([&, caller] {
+      for (size_t token = 0; token < kTokens; ++token) {
+        const auto account = static_cast<int64_t>(caller);
+        const auto result = store_->Transact(
+            {WriteRequest::Update(TableOf(account), GameKey(account), Add(1))},
+            {.idempotency_token = "token " + std::to_string(token), .wait = WaitFor::kNothing});
+        if (result.ok()) {
+          ++applied[token];
+        } else {
+          EXPECT_EQ(result.status().code(), StatusCode::kAlreadyExists);
+          ++refused;
+        }
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  for (const auto& count : applied) EXPECT_EQ(count, 1);
+  EXPECT_EQ(refused, kTokens * static_cast<int>(kCallers - 1));
+}
+
 }  // namespace
 }  // namespace tailrace::test
