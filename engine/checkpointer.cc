@@ -5,6 +5,7 @@
 
 #include "engine/cut.pb.h"
 #include "engine/fold.h"
+#include "wal/mutants.h"
 #include "wal/named_thread.h"
 
 namespace tailrace::engine {
@@ -124,6 +125,7 @@ Status Checkpointer::RunLocked() {
   if (!draining_) return Status::Ok();
   core_.Pause(PausePoint::kAfterFreeze);
   TAILRACE_RETURN_IF_ERROR(MakeDurable(*draining_));
+  if (TAILRACE_MUTANT("recycled-before-ingest")) core_.journal->Recycle(draining_->at);
   TAILRACE_RETURN_IF_ERROR(Drain(*draining_));
   Draining done = std::move(*draining_);
   draining_.reset();
@@ -155,13 +157,16 @@ Status Checkpointer::Freeze() {
 
 // The journal up to the cut, then what fan-out made of it.
 Status Checkpointer::MakeDurable(Draining& draining) {
-  if (core_.positions->durable() < draining.at) TAILRACE_RETURN_IF_ERROR(core_.journal->Sync());
-  TAILRACE_RETURN_IF_ERROR(core_.positions->WaitDurable(draining.at));
+  if (!TAILRACE_MUTANT("drained-before-durable")) {
+    if (core_.positions->durable() < draining.at) TAILRACE_RETURN_IF_ERROR(core_.journal->Sync());
+    TAILRACE_RETURN_IF_ERROR(core_.positions->WaitDurable(draining.at));
+  }
   if (!draining.shards) {
     TAILRACE_RETURN_IF_ERROR(core_.positions->WaitFannedOut(draining.at));
     TAILRACE_ASSIGN_OR_RETURN(draining.shards, core_.fan_out->TakeCapture(draining.at));
   }
-  const Status synced = core_.shards->Sync();
+  const bool skip = TAILRACE_MUTANT("ingest-before-shard-sync");
+  const Status synced = skip ? Status::Ok() : core_.shards->Sync();
   if (!synced.ok()) {
     core_.Fail(synced.WithContext("shard logs could not be made durable"));
     return synced;
@@ -202,6 +207,7 @@ Status Checkpointer::WriteItems(const Draining& draining, ItemIndex::Ingest& ing
       const auto piece =
           draining.generation->Range(table, lower, {}, kDrainPieceItems, Direction::kForward);
       for (const auto& [key, item] : piece) {
+        if (TAILRACE_MUTANT("deletes-not-drained") && !item.image) continue;
         TAILRACE_RETURN_IF_ERROR(item.image ? ingest.Set(table, key, item.lsn, *item.image)
                                             : ingest.Delete(table, key));
       }

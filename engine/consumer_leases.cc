@@ -4,6 +4,7 @@
 
 #include "engine/consumer_tail.h"
 #include "engine/item_fields.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -158,9 +159,11 @@ void LeaseKeeper::Observe(const ConsumerState& state) {
     if (is_new || what.heartbeat != worker.heartbeat) {
       what = {.heartbeat = worker.heartbeat, .silent_ms = 0};
     } else {
-      what.silent_ms += std::min(passed_ms, worker.lease_ms / kLooksPerLease + 1);
+      const bool all = TAILRACE_MUTANT("sleep-takes-leases");
+      what.silent_ms += all ? passed_ms : std::min(passed_ms, worker.lease_ms / kLooksPerLease + 1);
     }
-    if (id == worker_ || what.silent_ms < worker.lease_ms) alive_[id] = 0;
+    const bool for_ever = TAILRACE_MUTANT("leases-never-expire");
+    if (id == worker_ || what.silent_ms < worker.lease_ms || for_ever) alive_[id] = 0;
   }
   alive_[worker_] = 0;
 }
@@ -285,7 +288,7 @@ Result<bool> LeaseKeeper::Take(const LeaseRecord& lease) {
     TAILRACE_ASSIGN_OR_RETURN(const ConsumerPart part, ConsumerPartOf(*item));
     taken = std::get<LeaseRecord>(part);
     taken.owner = worker_;
-    taken.counter = lease.counter + 1;
+    taken.counter = lease.counter + (TAILRACE_MUTANT("takeover-without-a-fence") ? 0 : 1);
     item = ToItem(consumer_, taken);
     return Status::Ok();
   };
@@ -367,8 +370,9 @@ Status LeaseKeeper::EndBootstrap(const StreamInfo& stream, const ConsumerState& 
 }
 
 WriteRequest LeaseKeeper::Change(const LeaseRecord& held, const LeaseRecord& next) const {
-  return WriteRequest::Put(kConsumerTable, ToItem(consumer_, next),
-                           SameLease(held.owner, held.counter));
+  Condition same = SameLease(held.owner, held.counter);
+  if (TAILRACE_MUTANT("checkpoint-without-the-lease")) same = [](const Item*) { return true; };
+  return WriteRequest::Put(kConsumerTable, ToItem(consumer_, next), same);
 }
 
 void LeaseKeeper::Changed(const LeaseRecord& next) {

@@ -9,6 +9,7 @@
 #include "engine/consumer_leases.h"
 #include "engine/consumer_tail.h"
 #include "engine/utf8.h"
+#include "wal/mutants.h"
 
 namespace tailrace {
 namespace engine {
@@ -222,6 +223,7 @@ Result<CheckpointResult> Worker::CheckpointWith(const ConsumerBatch& batch,
   const LeaseRecord next = Behind(*held, batch);
   // Last, so that the caller's writes keep their numbers in messages.
   writes.push_back(keeper_.Change(*held, next));
+  if (TAILRACE_MUTANT("checkpoint-before-effect")) (void)store_.Transact({writes.back()}).ok();
   TAILRACE_ASSIGN_OR_RETURN(TransactResult done, store_.Transact(writes));
   if (done.items.back().outcome == WriteOutcome::kRejected) {
     Lost(batch.shard);

@@ -5,6 +5,8 @@
 #include <atomic>
 #include <string>
 
+#include "wal/mutants.h"
+
 namespace tailrace::engine {
 namespace {
 
@@ -34,7 +36,7 @@ ForkGuard::ForkGuard() : forks_before_(CountedForks()) {}
 bool ForkGuard::InChild() const { return forks.load(std::memory_order_relaxed) != forks_before_; }
 
 Status ForkGuard::Check(std::string_view what) const {
-  if (!InChild()) return Status::Ok();
+  if (!InChild() || TAILRACE_MUTANT("forked-child-writes")) return Status::Ok();
   return FailedPrecondition("this process is a fork of the one that opened the " +
                             std::string(what) + ", and the " + std::string(what) +
                             " stays there; open it after the fork, in the process that uses it");

@@ -7,6 +7,7 @@
 
 #include "engine/consumer_host.h"
 #include "engine/lineage.h"
+#include "wal/mutants.h"
 
 namespace tailrace {
 namespace {
@@ -100,6 +101,7 @@ Result<bool> MergedReader::ReadAhead(Cursor& cursor, SequenceNumber passed) {
 
 SequenceNumber MergedReader::KnownBelow() const {
   SequenceNumber known{UINT64_MAX};
+  if (TAILRACE_MUTANT("merged-too-early")) return known;
   for (const auto& [shard, cursor] : cursors_) known = std::min(known, cursor.known_below);
   return known;
 }

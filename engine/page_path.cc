@@ -10,6 +10,7 @@
 #include "engine/item_codec.h"
 #include "engine/limits.h"
 #include "engine/read_path.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -70,7 +71,9 @@ Result<bool> ReadRange(Core& core, TableId table, const Range& range, const Take
     TAILRACE_RETURN_IF_ERROR(cursor->status());
     rests_on = cursor->rests_on();
   }
-  TAILRACE_RETURN_IF_ERROR(core.positions->WaitSafe(rests_on + 1));
+  if (!TAILRACE_MUTANT("page-answered-at-once")) {
+    TAILRACE_RETURN_IF_ERROR(core.positions->WaitSafe(rests_on + 1));
+  }
   return more;
 }
 
@@ -84,6 +87,7 @@ Result<Source> FindSource(Core& core, const std::string& table, const std::strin
   if (index.empty()) return source;
   source.index = source.table->FindIndex(index);
   if (source.index == nullptr) return NotFound(error_text::NoIndex(index));
+  if (TAILRACE_MUTANT("index-read-while-filled")) return source;
   if (source.index->state == IndexState::kActive) return source;
   return FailedPrecondition("index '" + index + "' is being filled; it can be read once it is " +
                             std::string(IndexStateName(IndexState::kActive)));

@@ -11,6 +11,7 @@
 
 #include "engine/manifest_guard.h"
 #include "wal/clock.h"
+#include "wal/mutants.h"
 #include "wal/mutex.h"
 
 namespace tailrace::engine {
@@ -197,7 +198,8 @@ class RocksWritableFile final : public rocksdb::FSWritableFile {
   IOStatus Sync(const IOOptions&, IODebugContext*) override {
     const uint64_t synced_bytes = size_bytes_;
     Status status = file_->Sync();
-    if (status.ok() && manifest_) status = guard_.NoteSynced(*manifest_, synced_bytes);
+    const bool guarded = manifest_ && !TAILRACE_MUTANT("manifest-not-guarded");
+    if (status.ok() && guarded) status = guard_.NoteSynced(*manifest_, synced_bytes);
     return Outcome(status);
   }
   IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "wal/check.h"
+#include "wal/mutants.h"
 #include "wal/named_thread.h"
 
 namespace tailrace::shards {
@@ -100,6 +101,7 @@ Status FanOut::FoldUpTo(Lsn safe) {
     while (folded < end && !stopping_) TAILRACE_RETURN_IF_ERROR(FoldBatch(end, folded));
     if (stopping_) break;
     if (!capture) return Status::Ok();
+    if (TAILRACE_MUTANT("capture-too-late")) TAILRACE_RETURN_IF_ERROR(FoldBatch(safe, folded));
     HandOut(end);
   }
   return Status::Ok();

@@ -14,6 +14,7 @@
 #include "shards/shard_header.h"
 #include "shards/shard_log.h"
 #include "wal/check.h"
+#include "wal/mutants.h"
 
 namespace tailrace::shards {
 namespace {
@@ -186,7 +187,7 @@ Result<std::unique_ptr<ShardSet>> ShardSet::Open(wal::FileSystem& fs, std::strin
   TAILRACE_ASSIGN_OR_RETURN(const auto strangers, s.FindStrangers());
   if (options.followers) {
     s.control = std::make_unique<ControlWriter>(fs, s.directory, store_id, epoch);
-    s.control->TakeOver();
+    if (!TAILRACE_MUTANT("followers-not-held-off")) s.control->TakeOver();
   }
   TAILRACE_RETURN_IF_ERROR(s.RemoveStrangers(strangers));
   for (const auto& [id, log] : s.writer_logs) {
@@ -341,7 +342,9 @@ Status ShardSet::State::ApplyCommit(const wal::Frame& frame) {
     record.change_count = static_cast<uint32_t>(commit.changes.size());
     record.key = change.key;
     if (ShowsNewImage(stream->view)) record.new_image = change.new_image;
-    if (ShowsOldImage(stream->view)) record.old_image = change.old_image;
+    if (ShowsOldImage(stream->view) || TAILRACE_MUTANT("view-shows-too-much")) {
+      record.old_image = change.old_image;
+    }
     const LogPointer& log = writer_logs.at(shard->id.value);
     const bool was_empty = log->buffered_bytes() == 0;
     const uint64_t bytes_before = log->buffered_bytes();
@@ -392,6 +395,7 @@ Status ShardSet::State::FollowCatalogue(const frames::CatalogueChange& change, L
       TAILRACE_RETURN_IF_ERROR(SealLog(ShardId{parent}, lsn));
     }
     for (const frames::ShardSpec& child : change.seal_and_open().children()) {
+      if (TAILRACE_MUTANT("sealed-without-opening")) break;
       AddLog(stream, stream.shards.at(ShardId{child.id()}));
     }
   }
@@ -421,6 +425,8 @@ Status ShardSet::State::ApplyTrim(const wal::Frame& frame) {
     }
     TAILRACE_RETURN_IF_ERROR(found->second->Trim(SequenceNumber{trim.below()}));
     touched.push_back(found->second);
+    if (!TAILRACE_MUTANT("unlinked-before-durable") || !found->second->end()) continue;
+    (void)found->second->RemoveBelow(SequenceNumber{trim.below()}, *found->second->end()).ok();
   }
   return Status::Ok();
 }

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "shards/sequence_number.h"
+#include "wal/mutants.h"
 
 namespace tailrace::shards {
 namespace {
@@ -122,7 +123,8 @@ void TrimShard(const frames::ShardTrim& entry, Stream& stream) {
   if (found == stream.shards.end()) return;
   Shard& shard = found->second;
   shard.trimmed_below = std::max(shard.trimmed_below, SequenceNumber{entry.below()});
-  if (shard.ending && shard.trimmed_below > *shard.ending) stream.shards.erase(found);
+  if (!shard.ending || TAILRACE_MUTANT("trimmed-shard-stays")) return;
+  if (shard.trimmed_below > *shard.ending) stream.shards.erase(found);
 }
 
 }  // namespace
@@ -279,6 +281,7 @@ const Shard* StreamCatalogue::Route(StreamId stream, uint64_t partition_hash) co
   if (owner == nullptr) return nullptr;
   auto after = owner->open.upper_bound(partition_hash);
   if (after == owner->open.begin()) return nullptr;
+  if (TAILRACE_MUTANT("routed-to-another-shard")) return &owner->shards.begin()->second;
   const Shard& shard = owner->shards.at((--after)->second);
   return shard.range.Contains(partition_hash) ? &shard : nullptr;
 }
@@ -332,7 +335,8 @@ Result<StreamCatalogue> StreamCatalogue::FromProto(const frames::StreamCatalogue
 
 std::pair<HashRange, HashRange> HalvesOf(HashRange range) {
   TAILRACE_CHECK(range.first < range.last, "a range of one hash has no halves");
-  const uint64_t middle = range.first + (range.last - range.first) / 2;
+  const uint64_t width = TAILRACE_MUTANT("split-in-uneven-parts") ? 0 : range.last - range.first;
+  const uint64_t middle = range.first + width / 2;
   return {{range.first, middle}, {middle + 1, range.last}};
 }
 

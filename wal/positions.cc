@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "wal/mutants.h"
+
 namespace tailrace::wal {
 
 Positions::Positions(Durability durability, Lsn start, uint64_t gather_us)
@@ -22,7 +24,9 @@ void Positions::Move(Awaited& position, uint64_t end) {
 
 void Positions::RaiseSafe() {
   uint64_t safe = entered_.load();
-  if (durability_ == Durability::kSync) safe = std::min(safe, durable_.value.load());
+  if (durability_ == Durability::kSync && !TAILRACE_MUTANT("shown-before-durable")) {
+    safe = std::min(safe, durable_.value.load());
+  }
   if (safe <= safe_.value.load()) return;
   Move(safe_, safe);
   if (!fan_out_sleeps_) return;
@@ -34,7 +38,7 @@ void Positions::Enter(Lsn previous_end, Lsn end) {
   TAILRACE_CHECK(previous_end < end, "a frame has a length");
   MutexLock lock(mutex_);
   TAILRACE_CHECK(previous_end.value >= entered_.load(), "a frame was entered twice");
-  if (previous_end.value != entered_.load()) {
+  if (previous_end.value != entered_.load() && !TAILRACE_MUTANT("shown-past-a-hole")) {
     early_.emplace(previous_end, end);
     return;
   }

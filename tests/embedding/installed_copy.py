@@ -38,6 +38,9 @@ def install(arguments, scratch):
         "--component", "library")
     prefix = scratch / "second place"
     first.rename(prefix)
+    for library in prefix.rglob("libtailrace.a"):
+        if b"TAILRACE_MUTANT" in library.read_bytes():
+            sys.exit(f"{library}: an installed library has the switches of docs/mutants.md")
     return prefix
 
 

@@ -231,12 +231,14 @@ TEST_P(ConsumerTest, TheHandlersWritesAndTheCheckpointAreOne) {
   const Worker worker = OpenWorker(stream, "a");
   const ConsumerBatch batch = Take(*worker);
   const Condition never = [](const Item*) { return false; };
+  const auto before = ReadTable(*store_, "_tailrace.consumers");
   auto result = worker->CheckpointWith(batch, {WriteRequest::Put("Totals", Game(1, "x"), never)});
   ASSERT_OK(result);
   EXPECT_EQ(result->outcome, CheckpointOutcome::kRejected);
   ASSERT_EQ(result->writes.size(), 1u);
   EXPECT_EQ(result->writes[0].outcome, WriteOutcome::kRejected);
   EXPECT_FALSE(store_->Get("Totals", GameKey(1))->has_value());
+  EXPECT_EQ(ReadTable(*store_, "_tailrace.consumers"), before) << "the checkpoint did not move";
 
   result = worker->CheckpointWith(batch, {WriteRequest::Put("Totals", Game(1, "x"))});
   ASSERT_OK(result);
@@ -359,6 +361,23 @@ TEST_P(ConsumerTest, ALeaseThatCameBackIsAnotherOne) {
   EXPECT_EQ(Drain(*a), 0u);
 }
 
+TEST_P(ConsumerTest, ALeaseThatWasTakenBackIsAnotherOne) {
+  Open();
+  const StreamId stream = MakeStream();
+  PutGames(0, 100);
+  const Worker a = OpenWorker(stream, "a", {.limits = {.records_max = 5}});
+  const ConsumerBatch old = Take(*a);
+  const Worker b = OpenWorker(stream, "b", {.limits = {.records_max = 5}});
+  for (int i = 0; i < 4; ++i) Round({b.get()});
+  ASSERT_EQ(b->leases().size(), 4u) << "a was silent";
+  EXPECT_EQ(Drain(*b), 100u);
+  for (int i = 0; i < 5; ++i) Round({a.get()});
+  ASSERT_EQ(a->leases().size(), 4u) << "b was silent";
+  EXPECT_EQ(*a->Checkpoint(old), CheckpointOutcome::kLeaseLost)
+      << "it would take the checkpoint back";
+  EXPECT_EQ(Drain(*a), 0u);
+}
+
 TEST_P(ConsumerTest, ClocksThatJumpAndMachinesThatSleepTakeNoLease) {
   Open();
   const StreamId stream = MakeStream();
@@ -373,7 +392,8 @@ TEST_P(ConsumerTest, ClocksThatJumpAndMachinesThatSleepTakeNoLease) {
     EXPECT_EQ(a->leases().size(), 2u);
     EXPECT_EQ(b->leases().size(), 2u);
   }
-  // Nobody ran for a day; b is the first to wake.
+  // Nobody ran for a day; b has seen a's last beat and is the first to wake.
+  Round({a.get(), b.get()});
   clock_.Advance(86'400'000);
   Round({b.get(), a.get(), b.get()});
   EXPECT_EQ(a->leases().size(), 2u);
