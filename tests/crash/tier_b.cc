@@ -223,11 +223,13 @@ class TierB {
             .choices;
   }
 
-  // Where much is pending, the states differ little from one another: some of them will do.
+  // Where much is pending, the states differ little from one another: some of them will do, and
+  // more scripts are passed.
+  static constexpr uint64_t kSampledOneIn = 24;
   bool Skip(const CrashChoice& choice) {
     using Keep = CrashChoice::Keep;
     if (choice.keep == Keep::kNone || (choice.keep == Keep::kAll && !choice.tear_at)) return false;
-    return MixSeed(arguments_.seed, ++drawn_) % 3 != 0;
+    return MixSeed(arguments_.seed, ++drawn_) % kSampledOneIn != 0;
   }
 
   const Arguments& arguments_;
