@@ -278,6 +278,26 @@ Story WithExpiry() {
 
 TEST(KillOracleTest, WhatHasExpiredMayBeDeleted) { EXPECT_EQ(ProblemsOf(WithExpiry()), ""); }
 
+// A write that nobody heard the end of, and the deletion of what it left, in a table whose stream
+// shows neither.
+TEST(KillOracleTest, WhatAPendingWriteLeftMayHaveExpired) {
+  const auto story_of = [](uint64_t pending_write) {
+    Story story = RightStory();
+    story[0].front().sequence = (*ExpiryOf(Mortal()) + 1) * 1000;
+    ItemState immortal{4000, 0, 0};
+    while (ExpiryOf(immortal)) ++immortal.write;
+    const Event put = WriteBegin(immortal.write, Operation::kPut, kPlain, 8);
+    story[0].push_back(put);
+    story[0].push_back(WriteEnd(put, 192, {}, immortal));
+    story[0].push_back(WriteBegin(pending_write, Operation::kPut, kPlain, 8));
+    return story;
+  };
+  EXPECT_EQ(ProblemsOf(story_of(Mortal().write)), "");
+  uint64_t immortal = 5000;
+  while (ExpiryOf({immortal, 0, 0})) ++immortal;
+  EXPECT_THAT(ProblemsOf(story_of(immortal)), HasSubstr("holds none"));
+}
+
 Breach OfExpiry(const std::string& name, const std::function<void(Story&)>& commit,
                 const std::string& noticed) {
   return {name,

@@ -237,7 +237,13 @@ bool Verdict::Explain(Walk& walk, const ItemState& state, uint64_t until) {
     return true;
   }
   for (const HeardWrite* write : walk.pending) {
-    if (placed_.contains(write) || !write->MayLeave(state)) continue;
+    if (placed_.contains(write)) continue;
+    // What it left may have expired in its turn; that depends on the write alone.
+    const ItemState left =
+        write->operation == Operation::kPutState ? write->wanted : ItemState{.write = write->id};
+    const bool may_have_expired =
+        !state.present() && write->MayLeave(left) && history_.MayHaveExpired(left);
+    if (!may_have_expired && !write->MayLeave(state)) continue;
     placed_.insert(write);
     ++counts_.survived;
     walk.beyond_newest = true;
