@@ -136,39 +136,37 @@ Status Catalogue::CreateTable(const frames::TableSpec& spec) {
     return Corruption("table '" + spec.name() + "' is created twice in the journal");
   }
   TAILRACE_ASSIGN_OR_RETURN(KeySchema keys, engine::FromProto(spec.keys()));
-  tables_[spec.name()] = Table{.id = TableId{spec.id()},
-                               .name = spec.name(),
-                               .keys = std::move(keys),
-                               .created_ms = spec.created_ms(),
-                               .stream = {},
-                               .latest_stream = {},
-                               .latest_stream_label = {}};
+  Put(Table{.id = TableId{spec.id()},
+            .name = spec.name(),
+            .keys = std::move(keys),
+            .created_ms = spec.created_ms(),
+            .stream = {},
+            .latest_stream = {},
+            .latest_stream_label = {}});
   names_[TableId{spec.id()}] = spec.name();
   next_table_ = std::max(next_table_, spec.id() + 1);
   return Status::Ok();
 }
 
 Status Catalogue::DropTable(TableId id) {
-  const auto name = names_.find(id);
-  if (name == names_.end()) {
+  const Table* const table = Find(id);
+  if (table == nullptr) {
     return Corruption("table " + std::to_string(id.value) + " is dropped but does not exist");
   }
-  for (const Index& index : tables_.at(name->second).indexes) index_tables_.erase(index.id);
-  tables_.erase(name->second);
-  names_.erase(name);
+  for (const Index& index : table->indexes) index_tables_.erase(index.id);
+  const auto name = names_.extract(id);
+  tables_.Erase(name.mapped());
   return Status::Ok();
 }
 
 Status Catalogue::CreateIndex(const frames::IndexSpec& spec) {
   const TableId id{spec.id()};
-  const auto name = names_.find(TableId{spec.table()});
-  if (name == names_.end()) {
-    return Corruption("index '" + spec.name() + "' belongs to no table");
-  }
+  const Table* const found = Find(TableId{spec.table()});
+  if (found == nullptr) return Corruption("index '" + spec.name() + "' belongs to no table");
   if (id.value == 0 || Holds(id)) {
     return Corruption("index '" + spec.name() + "' has no number, or one that is taken");
   }
-  Table& table = tables_.at(name->second);
+  Table table = *found;
   Index index;
   TAILRACE_ASSIGN_OR_RETURN(index.spec, engine::FromProto(spec));
   index.id = id;
@@ -183,51 +181,53 @@ Status Catalogue::CreateIndex(const frames::IndexSpec& spec) {
                                   [&](const auto& at) { return at.spec.name > index.spec.name; });
   table.indexes.insert(place, std::move(index));
   index_tables_[id] = table.id;
+  Put(std::move(table));
   next_table_ = std::max(next_table_, spec.id() + 1);
   return Status::Ok();
 }
 
 Status Catalogue::DropIndex(TableId id) {
-  const Index* const index = FindIndexToChange(id);
+  const auto [found, index] = FindIndex(id);
   if (index == nullptr) {
     return Corruption("index " + std::to_string(id.value) + " is dropped but does not exist");
   }
-  auto& indexes = tables_.at(names_.at(index_tables_.at(id))).indexes;
-  indexes.erase(indexes.begin() + (index - indexes.data()));
+  Table table = *found;
+  table.indexes.erase(table.indexes.begin() + (index - found->indexes.data()));
+  Put(std::move(table));
   index_tables_.erase(id);
   return Status::Ok();
 }
 
 Status Catalogue::ActivateIndex(TableId id) {
-  Index* const index = FindIndexToChange(id);
+  const auto [found, index] = FindIndex(id);
   if (index == nullptr || index->state == IndexState::kActive) {
     return Corruption("index " + std::to_string(id.value) +
                       " is activated but is not being filled");
   }
-  index->state = IndexState::kActive;
+  Table table = *found;
+  table.indexes[static_cast<size_t>(index - found->indexes.data())].state = IndexState::kActive;
+  Put(std::move(table));
   return Status::Ok();
 }
 
-Index* Catalogue::FindIndexToChange(TableId id) {
-  const auto found = index_tables_.find(id);
-  if (found == index_tables_.end()) return nullptr;
-  for (Index& index : tables_.at(names_.at(found->second)).indexes) {
-    if (index.id == id) return &index;
-  }
-  return nullptr;
+// A new table, or one in place of what it was.
+void Catalogue::Put(Table table) {
+  const std::string name = table.name;
+  tables_.Put(name, std::move(table));
 }
 
 Status Catalogue::EnableStream(const frames::StreamSpec& spec) {
-  const auto name = names_.find(TableId{spec.table()});
-  if (name == names_.end()) {
+  const Table* const found = Find(TableId{spec.table()});
+  if (found == nullptr) {
     return Corruption("stream " + std::to_string(spec.id()) + " belongs to no table");
   }
-  Table& table = tables_.at(name->second);
+  Table table = *found;
   if (table.stream != StreamId{}) {
     return Corruption("table '" + table.name + "' gets a second stream while it has one");
   }
   table.stream = table.latest_stream = StreamId{spec.id()};
   table.latest_stream_label = spec.label();
+  Put(std::move(table));
   next_stream_ = std::max(next_stream_, spec.id() + 1);
   for (const auto& shard : spec.shards()) next_shard_ = std::max(next_shard_, shard.id() + 1);
   return Status::Ok();
@@ -239,41 +239,41 @@ Status Catalogue::DisableStream(StreamId id) {
     return Corruption("stream " + std::to_string(id.value) + " is disabled but is not enabled");
   }
   // A table dropped in the same frame is gone already or still there: either is legal.
-  if (const auto name = names_.find(stream->table); name != names_.end()) {
-    tables_.at(name->second).stream = StreamId{};
+  if (const Table* const found = Find(stream->table)) {
+    Table table = *found;
+    table.stream = StreamId{};
+    Put(std::move(table));
   }
   return Status::Ok();
 }
 
 Status Catalogue::SetTimeToLive(const frames::SetTimeToLive& change, Lsn lsn) {
-  const auto name = names_.find(TableId{change.table()});
-  if (name == names_.end()) {
+  const Table* const found = Find(TableId{change.table()});
+  if (found == nullptr) {
     return Corruption("table " + std::to_string(change.table()) +
                       " gets a time to live but does not exist");
   }
-  TimeToLive& now = tables_.at(name->second).time_to_live;
-  now.attribute = change.attribute();
-  now.since = now.enabled() ? lsn : Lsn{};
+  Table table = *found;
+  table.time_to_live.attribute = change.attribute();
+  table.time_to_live.since = table.time_to_live.enabled() ? lsn : Lsn{};
+  Put(std::move(table));
   return Status::Ok();
 }
 
-const Table* Catalogue::Find(const std::string& name) const {
-  const auto found = tables_.find(name);
-  return found == tables_.end() ? nullptr : &found->second;
-}
+const Table* Catalogue::Find(const std::string& name) const { return tables_.Find(name); }
 
 const Table* Catalogue::Find(TableId id) const {
   const auto found = names_.find(id);
-  return found == names_.end() ? nullptr : &tables_.at(found->second);
+  return found == names_.end() ? nullptr : tables_.Find(found->second);
 }
 
 std::pair<const Table*, const Index*> Catalogue::FindIndex(TableId id) const {
   const auto found = index_tables_.find(id);
   if (found == index_tables_.end()) return {nullptr, nullptr};
-  const Table& table = tables_.at(names_.at(found->second));
-  const auto index = std::find_if(table.indexes.begin(), table.indexes.end(),
+  const Table* const table = Find(found->second);
+  const auto index = std::find_if(table->indexes.begin(), table->indexes.end(),
                                   [&](const Index& at) { return at.id == id; });
-  return {&table, &*index};
+  return {table, &*index};
 }
 
 const Index* Table::FindIndex(const std::string& index) const {
@@ -315,13 +315,14 @@ Result<Catalogue> Catalogue::FromProto(const CatalogueState& state) {
   Catalogue catalogue;
   for (const auto& in : state.tables()) {
     TAILRACE_RETURN_IF_ERROR(catalogue.CreateTable(in.spec()));
-    Table& table = catalogue.tables_.at(in.spec().name());
+    Table table = *catalogue.Find(in.spec().name());
     table.stream = StreamId{in.stream()};
     table.latest_stream = StreamId{in.latest_stream()};
     table.latest_stream_label = in.latest_stream_label();
     if (in.has_time_to_live()) {
       table.time_to_live = {in.time_to_live().attribute(), Lsn{in.time_to_live().since()}};
     }
+    catalogue.Put(std::move(table));
     for (const auto& kept : in.indexes()) {
       TAILRACE_RETURN_IF_ERROR(catalogue.CreateIndex(kept.spec()));
       if (kept.active()) {

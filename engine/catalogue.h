@@ -1,7 +1,8 @@
 // Which tables and streams exist: a fold over the journal's Catalogue and Trim frames.
 //
 // A value: the store publishes an immutable copy after every change, and each operation works on
-// the copy it began with.
+// the copy it began with. Copies share what they hold until it changes, so a change costs little
+// however many tables there are.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include "engine/key.h"
 #include "shards/stream_catalogue.h"
 #include "shards/types.h"
+#include "wal/shared_map.h"
 #include "wal/status.h"
 
 namespace tailrace::engine {
@@ -60,7 +62,7 @@ class Catalogue {
   bool Holds(TableId id) const { return names_.contains(id) || index_tables_.contains(id); }
   // An index with this number, and its table; nulls when absent.
   std::pair<const Table*, const Index*> FindIndex(TableId id) const;
-  const std::map<std::string, Table>& tables() const { return tables_; }
+  const SharedMap<std::string, Table>& tables() const { return tables_; }  // By name.
   const shards::StreamCatalogue& streams() const { return streams_; }
 
   // Ids for the next ones; Apply moves them on. Indexes take theirs from the tables'.
@@ -84,9 +86,9 @@ class Catalogue {
   Status CreateIndex(const frames::IndexSpec& spec);
   Status DropIndex(TableId id);
   Status ActivateIndex(TableId id);
-  Index* FindIndexToChange(TableId id);
+  void Put(Table table);
 
-  std::map<std::string, Table> tables_;
+  SharedMap<std::string, Table> tables_;
   std::map<TableId, std::string> names_;
   std::map<TableId, TableId> index_tables_;  // By the indexes' ids.
   shards::StreamCatalogue streams_;

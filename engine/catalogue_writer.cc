@@ -28,9 +28,10 @@ std::string UniqueLabel(const Catalogue& catalogue, const std::string& table, ui
   const auto& streams = catalogue.streams().streams();
   while (true) {
     std::string label = FormatLabel(wall_ms++);
-    const bool taken = std::any_of(streams.begin(), streams.end(), [&](const auto& entry) {
-      return entry.second.table_name == table && entry.second.label == label;
-    });
+    bool taken = false;
+    for (const auto& [id, stream] : streams) {
+      taken = taken || (stream.table_name == table && stream.label == label);
+    }
     if (!taken) return label;
   }
 }
@@ -149,8 +150,8 @@ Result<StreamId> CatalogueWriter::EnableStream(const std::string& name, ViewType
                                                const StreamOptions& options) {
   TAILRACE_RETURN_IF_ERROR(RefuseSystemTable(name));
   TAILRACE_RETURN_IF_ERROR(ValidateViewType(view));
-  if (options.shards > shards::kShardsPerStreamMax) {
-    return InvalidArgument("a stream has at most " + std::to_string(shards::kShardsPerStreamMax) +
+  if (options.shards > kShardsPerStreamMax) {
+    return InvalidArgument("a stream has at most " + std::to_string(kShardsPerStreamMax) +
                            " shards");
   }
   StreamId stream;

@@ -1,9 +1,11 @@
 #include "engine/checkpointer.h"
 
+#include <chrono>
 #include <set>
 
 #include "engine/cut.pb.h"
 #include "engine/fold.h"
+#include "wal/mutants.h"
 #include "wal/named_thread.h"
 
 namespace tailrace::engine {
@@ -13,10 +15,19 @@ constexpr size_t kDrainPieceItems = 1024;
 // After a checkpoint failed (a full disk, say), so long until the next try.
 constexpr uint64_t kRetryUs = 1'000'000;
 
+// What a write gets whose room the failed checkpoint would have made: nothing of it was changed.
+Status NoRoom(const Status& failure) {
+  const std::string message =
+      "the journal is at its limit, and the checkpoint that would make room failed (" +
+      failure.ToString() + ")";
+  return failure.code() == StatusCode::kNoSpace ? NoSpace(message) : Busy(message);
+}
+
 }  // namespace
 
 void Checkpointer::Start() {
   active_begin_.store(core_.positions->cut().value);
+  if (core_.options.threads == StoreThreads::kNone) return;
   thread_ = NamedThread("tr-checkpointer", [this] { Loop(); });
 }
 
@@ -46,10 +57,14 @@ void Checkpointer::RequestIfFull() {
 Status Checkpointer::WaitForRoom() {
   if (HasRoom()) [[likely]]
     return Status::Ok();
+  if (core_.options.threads == StoreThreads::kNone) return Run();
   MutexLock lock(mutex_);
+  const uint64_t failed_before = failed_runs_;
   while (!HasRoom()) {
     TAILRACE_RETURN_IF_ERROR(core_.Writable());
     if (stopping_) return Closed("the store was closed while a write waited for room");
+    // A full disk may stay full for hours: whoever waits is told, and can try again.
+    if (failed_runs_ != failed_before) return NoRoom(last_failure_);
     // Whoever waits here wakes nobody else who does, or they would keep one another awake.
     if (!requested_) work_.NotifyAll();
     requested_ = true;
@@ -68,11 +83,23 @@ void Checkpointer::Loop() {
       request_pending_.store(false);
     }
     const Status status = Run();
-    MutexLock lock(mutex_);
-    if (status.ok() || stopping_) continue;
+    if (status.ok()) continue;
     core_.Report(Event::Kind::kCheckpointFailed, status.ToString());
-    work_.WaitFor(mutex_, kRetryUs);
+    MutexLock lock(mutex_);
+    PauseAfterFailure();
   }
+}
+
+// Requests do not shorten it: a disk that is full is asked once a pause, however many writers wait.
+// Then it is tried again, asked or not, unless the store has given up.
+void Checkpointer::PauseAfterFailure() {
+  using std::chrono::microseconds, std::chrono::steady_clock;
+  const auto end = steady_clock::now() + microseconds(kRetryUs);
+  for (auto now = steady_clock::now(); now < end && !stopping_; now = steady_clock::now()) {
+    const auto left = std::chrono::ceil<microseconds>(end - now);
+    work_.WaitFor(mutex_, static_cast<uint64_t>(left.count()));
+  }
+  requested_ = core_.Writable().ok();
 }
 
 Status Checkpointer::Run() {
@@ -82,6 +109,10 @@ Status Checkpointer::Run() {
     status = RunAll();
   }
   MutexLock lock(mutex_);
+  if (!status.ok()) {
+    ++failed_runs_;
+    last_failure_ = status;
+  }
   room_.NotifyAll();
   return status;
 }
@@ -117,6 +148,7 @@ Status Checkpointer::RunLocked() {
   if (!draining_) return Status::Ok();
   core_.Pause(PausePoint::kAfterFreeze);
   TAILRACE_RETURN_IF_ERROR(MakeDurable(*draining_));
+  if (TAILRACE_MUTANT("recycled-before-ingest")) core_.journal->Recycle(draining_->at);
   TAILRACE_RETURN_IF_ERROR(Drain(*draining_));
   Draining done = std::move(*draining_);
   draining_.reset();
@@ -148,13 +180,16 @@ Status Checkpointer::Freeze() {
 
 // The journal up to the cut, then what fan-out made of it.
 Status Checkpointer::MakeDurable(Draining& draining) {
-  if (core_.positions->durable() < draining.at) TAILRACE_RETURN_IF_ERROR(core_.journal->Sync());
-  TAILRACE_RETURN_IF_ERROR(core_.positions->WaitDurable(draining.at));
+  if (!TAILRACE_MUTANT("drained-before-durable")) {
+    if (core_.positions->durable() < draining.at) TAILRACE_RETURN_IF_ERROR(core_.journal->Sync());
+    TAILRACE_RETURN_IF_ERROR(core_.positions->WaitDurable(draining.at));
+  }
   if (!draining.shards) {
     TAILRACE_RETURN_IF_ERROR(core_.positions->WaitFannedOut(draining.at));
     TAILRACE_ASSIGN_OR_RETURN(draining.shards, core_.fan_out->TakeCapture(draining.at));
   }
-  const Status synced = core_.shards->Sync();
+  const bool skip = TAILRACE_MUTANT("ingest-before-shard-sync");
+  const Status synced = skip ? Status::Ok() : core_.shards->Sync();
   if (!synced.ok()) {
     core_.Fail(synced.WithContext("shard logs could not be made durable"));
     return synced;
@@ -195,6 +230,7 @@ Status Checkpointer::WriteItems(const Draining& draining, ItemIndex::Ingest& ing
       const auto piece =
           draining.generation->Range(table, lower, {}, kDrainPieceItems, Direction::kForward);
       for (const auto& [key, item] : piece) {
+        if (TAILRACE_MUTANT("deletes-not-drained") && !item.image) continue;
         TAILRACE_RETURN_IF_ERROR(item.image ? ingest.Set(table, key, item.lsn, *item.image)
                                             : ingest.Delete(table, key));
       }

@@ -42,7 +42,8 @@ class Checkpointer {
   void RequestIfFull();
 
   // Waits while the journal is at its limit. The caller holds no lock and not the gate: the
-  // checkpoint that makes room needs both. Errors: the store's failure.
+  // checkpoint that makes room needs both. Errors: the store's failure; kNoSpace or kBusy when the
+  // checkpoint waited for failed, with its reason.
   Status WaitForRoom();
 
   // Whether WaitForRoom would not wait now.
@@ -61,6 +62,7 @@ class Checkpointer {
   };
 
   void Loop();
+  void PauseAfterFailure() TAILRACE_REQUIRES(mutex_);
   Status RunAll() TAILRACE_REQUIRES(run_mutex_);
   Status RunLocked() TAILRACE_REQUIRES(run_mutex_);
   Status Freeze() TAILRACE_REQUIRES(run_mutex_);
@@ -85,6 +87,8 @@ class Checkpointer {
   CondVar room_;  // A run is over, or the end.
   bool requested_ TAILRACE_GUARDED_BY(mutex_) = false;
   bool stopping_ TAILRACE_GUARDED_BY(mutex_) = false;
+  uint64_t failed_runs_ TAILRACE_GUARDED_BY(mutex_) = 0;
+  Status last_failure_ TAILRACE_GUARDED_BY(mutex_);
   std::atomic<bool> request_pending_{false};
   std::thread thread_;
 };

@@ -9,12 +9,19 @@
 // since the last checkpoint come again after a crash or a takeover.
 //
 //   auto worker = ConsumerWorker::Open(store, "totals", stream.id, "worker-1", {}).value();
-//   while (auto batch = worker->Next(1000).value()) {
+//   while (running) {
+//     auto batch = worker->Next(1000).value();
+//     if (!batch) continue;  // Nothing came.
 //     std::vector<WriteRequest> effects = ... batch->records ...;
 //     auto kept = worker->CheckpointWith(*batch, effects).value();
 //     if (kept.outcome == CheckpointOutcome::kLeaseLost) ... nothing was written; somebody else has
 //     the shard ...
 //   }
+//   worker->Release();
+//
+// A worker is one object in the process that has the store open, and has no thread of its own: it
+// lives in its calls. Processes share a consumer's work only one after another, since a store is
+// open in one at a time. docs/embedding.md has a whole example.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +43,8 @@ enum class ConsumerStart {
 };
 
 struct ConsumerOptions {
-  // Of a consumer that is not there yet. One that is goes on where it was.
+  // Of a consumer that is not there yet; one that is goes on where it was, whatever this says.
+  // `wall_ms`, since 1970, is kAtTimestamp's.
   ConsumerStart start = ConsumerStart::kTrimHorizon;
   uint64_t wall_ms = 0;
 
@@ -54,7 +62,7 @@ struct ConsumerOptions {
   // How long a shard is left alone after Fail.
   uint64_t retry_ms = 1000;
 
-  PageLimits limits = {};
+  PageLimits limits = {};  // Of a batch: records, or items of a bootstrap.
 };
 
 // An item of the table, as a bootstrap shows it.
@@ -84,7 +92,7 @@ struct ConsumerBatch {
 
   bool end_of_shard = false;  // Its children can be read once this batch is checkpointed.
 
-  // Where the consumer stands behind this batch.
+  // Where the consumer stands behind this batch: for Checkpoint, to be left as it is.
   struct Mark {
     uint64_t lease_counter = 0;
     uint64_t number = 0;  // Of the batch under that lease: 1, 2, 3, …
@@ -96,7 +104,7 @@ struct ConsumerBatch {
 
 enum class CheckpointOutcome {
   kStored,
-  kLeaseLost,  // The lease is somebody else's. Nothing was written; what follows comes to them.
+  kLeaseLost,  // The lease is somebody else's. Nothing was written; the batch comes to them again.
   kRejected,   // A condition of the caller's own writes said no. Nothing was written.
 };
 
@@ -108,7 +116,9 @@ struct CheckpointResult {
 // One thread at a time; any number of workers beside each other. The store outlives them.
 // Destroying one leaves its leases to expire: call Release first to hand them over at once. Besides
 // those named, errors are those of Store::ReadShard and Store::Transact; kNotFound also when the
-// consumer was forgotten, kFailedPrecondition when another worker runs under the same name.
+// consumer was forgotten, kFailedPrecondition when another worker runs under the same name (both
+// noticed at the next sign of life, so within a third of lease_ms). After any other error a worker
+// can be called again: nothing is lost by it, and what was not checkpointed comes again.
 class ConsumerWorker {
  public:
   static constexpr size_t kNameBytesMax = 255;
@@ -125,29 +135,33 @@ class ConsumerWorker {
   virtual ~ConsumerWorker() = default;
 
   // The next batch of any shard whose lease this worker holds, waiting up to `timeout_ms` without
-  // using the CPU. Goes on behind the last batch, whether that was checkpointed or not. Absent: the
-  // time ran out, or there will be no more (see finished).
+  // using the CPU (0: not at all). Goes on behind the last batch, whether that was checkpointed or
+  // not; shards take turns. Absent: the time ran out, or there will be no more (see finished).
   virtual Result<std::optional<ConsumerBatch>> Next(uint64_t timeout_ms) = 0;
 
   // Stores that the consumer is done with this batch, and so with all of the shard before it;
-  // durable as the store says when it returns. kInvalidArgument: a batch before one that was
-  // checkpointed, or handed out before Fail.
+  // durable as the store says when it returns. Not every batch needs it: the last of a shard stands
+  // for those before. kInvalidArgument: a batch before one that was checkpointed, or handed out
+  // before Fail.
   virtual Result<CheckpointOutcome> Checkpoint(const ConsumerBatch& batch) = 0;
 
-  // The same in one transaction with up to kTransactionItemsMax - 1 writes: all happen, or none.
+  // The same in one transaction with up to kTransactionItemsMax - 1 writes, of different items: all
+  // happen, or none. Of kRejected the batch is still the caller's: change the writes, or Fail it.
   // Besides, errors as Store::Transact.
   virtual Result<CheckpointResult> CheckpointWith(const ConsumerBatch& batch,
                                                   std::vector<WriteRequest> writes) = 0;
 
   // The batch cannot be handled now. The shard goes back to its last checkpoint and comes again
-  // after options.retry_ms; meanwhile DescribeConsumer says since when and why it is blocked.
+  // after options.retry_ms; meanwhile DescribeConsumer says since when and why it is blocked (of
+  // `why`, UTF-8, the first 1,000 bytes). kStored, or kLeaseLost.
   virtual Result<CheckpointOutcome> Fail(const ConsumerBatch& batch, const std::string& why) = 0;
 
   // Gives a sign of life if one is due, and looks after the leases; for handlers that take longer
   // than a third of options.lease_ms. Next does so by itself.
   virtual Status KeepLeases() = 0;
 
-  // Gives all leases free for others to take at once, and leaves the consumer. Next joins it again.
+  // Gives all leases free for others to take at once, and leaves the consumer. Batches handed out
+  // can no more be checkpointed (kLeaseLost). Next joins it again.
   virtual Status Release() = 0;
 
   // The shards whose leases this worker holds, as far as it knows.
@@ -180,12 +194,12 @@ struct ConsumerInfo {
   uint64_t created_ms = 0;
   bool bootstrapping = false;
   uint64_t pin_bytes_max = 0;
-  bool stream_expired = false;  // The stream is gone with all its records.
-  std::vector<std::string> workers;
+  bool stream_expired = false;        // The stream is gone with all its records.
+  std::vector<std::string> workers;   // Those that run, or fell silent not long ago.
   std::vector<ConsumerShard> shards;  // Those not read to their end, by id.
 };
 
-// All consumers, by name.
+// All consumers, by name. These three may be called by any thread; errors as Store::Query.
 Result<std::vector<ConsumerInfo>> ListConsumers(Store& store);
 Result<ConsumerInfo> DescribeConsumer(Store& store, const std::string& consumer);  // kNotFound.
 

@@ -17,6 +17,10 @@ class ConsumerHost : public SystemTables {
   // The host of `store`; kInvalidArgument if it is none of ours. Lives as long as the store.
   static Result<ConsumerHost*> Of(Store& store);
 
+  // Whether the store can be called: kClosed; kFailedPrecondition in a forked child, and within a
+  // callable of a write.
+  virtual Status MayCall() const = 0;
+
   virtual const Clock& clock() const = 0;
 
   // Readers see every record below.

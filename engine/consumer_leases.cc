@@ -4,6 +4,7 @@
 
 #include "engine/consumer_tail.h"
 #include "engine/item_fields.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -17,52 +18,77 @@ constexpr uint64_t kLooksPerLease = 2;
 // Changes of leases in one transaction, beside the check of the consumer.
 constexpr size_t kLeasesPerTransactionMax = kTransactionItemsMax - 1;
 
-// The shards that `shard` goes on from, as far as they are listed. It names one of them.
-std::vector<ShardId> ParentsOf(const StreamInfo& stream, const ShardInfo& shard) {
-  std::vector<ShardId> parents;
-  if (shard.parent) parents.push_back(*shard.parent);
-  for (const ShardInfo& other : stream.shards) {
-    const bool overlaps =
-        other.hash_first <= shard.hash_last && shard.hash_first <= other.hash_last;
-    if (overlaps && other.ending && other.ending->value + 1 == shard.starting.value &&
-        other.id != shard.parent) {
-      parents.push_back(other.id);
-    }
-  }
-  return parents;
+bool Overlap(uint64_t a_first, uint64_t a_last, uint64_t b_first, uint64_t b_last) {
+  return a_first <= b_last && b_first <= a_last;
 }
 
 // Whether the bootstrap of the shards that `shard` goes on from has come to rest, so that it can go
-// on in this one.
+// on in this one. A merged shard names only one of them, and they may have expired: what tells are
+// their hashes.
 bool CanHandOver(const ConsumerState& state, const StreamInfo& stream, const Lineage& lineage,
                  const ShardInfo& shard) {
   if (!state.consumer.bootstrapping) return true;
-  const std::vector<ShardId> parents = ParentsOf(stream, shard);
-  return std::all_of(parents.begin(), parents.end(), [&](ShardId parent) {
-    return lineage.read.contains(parent) || !lineage.listed.contains(parent);
-  });
+  const auto is_being_read = [&](const auto& entry) {
+    const LeaseRecord& lease = entry.second;
+    return !lease.done &&
+           Overlap(lease.hash_first, lease.hash_last, shard.hash_first, shard.hash_last);
+  };
+  const auto is_unread = [&](const ShardInfo& other) {
+    return other.starting < shard.starting && !lineage.read.contains(other.id) &&
+           Overlap(other.hash_first, other.hash_last, shard.hash_first, shard.hash_last);
+  };
+  return std::none_of(state.leases.begin(), state.leases.end(), is_being_read) &&
+         std::none_of(stream.shards.begin(), stream.shards.end(), is_unread);
 }
 
+// What of the ranges lies outside of `taken`.
+std::vector<KeyRange> Without(const std::vector<KeyRange>& ranges, const KeyRange& taken) {
+  std::vector<KeyRange> left;
+  for (const KeyRange& range : ranges) {
+    const KeyRange both = Intersection(range, taken);
+    if (IsEmpty(both)) {
+      left.push_back(range);
+      continue;
+    }
+    if (range.lower < both.lower) left.push_back({range.lower, both.lower});
+    if (both.upper != range.upper) left.push_back({both.upper, range.upper});
+  }
+  return left;
+}
+
+KeyRange RangeOf(const LeaseRecord& lease) { return KeysOf(lease.hash_first, lease.hash_last); }
+
 // The items of the shard that a bootstrap has still to show: nobody has begun the shard, and all
-// that it goes on from is done.
-std::vector<KeyRange> Unseen(const ConsumerState& state, const StreamInfo& stream,
-                             const ShardInfo& shard) {
+// that it goes on from is done. For each key the newest lease that covers it knows, whether or not
+// its shard is still listed; ids rise with time.
+std::vector<KeyRange> Unseen(const ConsumerState& state, const ShardInfo& shard) {
   const ConsumerRecord& consumer = state.consumer;
   if (consumer.start != ConsumerStart::kBootstrap) return {};
-  const KeyRange all = KeysOf(shard.hash_first, shard.hash_last);
-  if (shard.starting < *consumer.begin) return {all};
+  std::vector<KeyRange> unknown{KeysOf(shard.hash_first, shard.hash_last)};
+  if (shard.starting < *consumer.begin) return unknown;
   std::vector<KeyRange> unseen;
-  for (const ShardId parent : ParentsOf(stream, shard)) {
-    const auto lease = state.leases.find(parent);
-    if (lease == state.leases.end()) continue;
-    for (const KeyRange& range : lease->second.unseen) {
-      const KeyRange both = Intersection(range, all);
-      if (!IsEmpty(both)) unseen.push_back(both);
+  for (auto lease = state.leases.rbegin(); lease != state.leases.rend(); ++lease) {
+    for (const KeyRange& range : unknown) {
+      for (const KeyRange& left : lease->second.unseen) {
+        const KeyRange both = Intersection(range, left);
+        if (!IsEmpty(both)) unseen.push_back(both);
+      }
     }
+    unknown = Without(unknown, RangeOf(lease->second));
   }
   std::sort(unseen.begin(), unseen.end(),
             [](const KeyRange& a, const KeyRange& b) { return a.lower < b.lower; });
   return unseen;
+}
+
+// Whether the bootstrap still needs the lease to know what is unseen: no newer ones cover its keys.
+bool HoldsUnseen(const ConsumerState& state, const LeaseRecord& lease) {
+  if (!state.consumer.bootstrapping || lease.unseen.empty()) return false;
+  std::vector<KeyRange> left{RangeOf(lease)};
+  for (auto newer = state.leases.upper_bound(lease.shard); newer != state.leases.end(); ++newer) {
+    left = Without(left, RangeOf(newer->second));
+  }
+  return !left.empty();
 }
 
 }  // namespace
@@ -133,9 +159,11 @@ void LeaseKeeper::Observe(const ConsumerState& state) {
     if (is_new || what.heartbeat != worker.heartbeat) {
       what = {.heartbeat = worker.heartbeat, .silent_ms = 0};
     } else {
-      what.silent_ms += std::min(passed_ms, worker.lease_ms / kLooksPerLease + 1);
+      const bool all = TAILRACE_MUTANT("sleep-takes-leases");
+      what.silent_ms += all ? passed_ms : std::min(passed_ms, worker.lease_ms / kLooksPerLease + 1);
     }
-    if (id == worker_ || what.silent_ms < worker.lease_ms) alive_[id] = 0;
+    const bool for_ever = TAILRACE_MUTANT("leases-never-expire");
+    if (id == worker_ || what.silent_ms < worker.lease_ms || for_ever) alive_[id] = 0;
   }
   alive_[worker_] = 0;
 }
@@ -183,7 +211,7 @@ Status LeaseKeeper::MakeLeases(const StreamInfo& stream, ConsumerState& state, b
                         .unseen = {},
                         .blocked_since_ms = 0,
                         .blocked_why = {}};
-      if (!lease.done) lease.unseen = Unseen(state, stream, *shard);
+      if (!lease.done) lease.unseen = Unseen(state, *shard);
       more = more || lease.done;
       fresh.push_back(std::move(lease));
     }
@@ -260,7 +288,7 @@ Result<bool> LeaseKeeper::Take(const LeaseRecord& lease) {
     TAILRACE_ASSIGN_OR_RETURN(const ConsumerPart part, ConsumerPartOf(*item));
     taken = std::get<LeaseRecord>(part);
     taken.owner = worker_;
-    taken.counter = lease.counter + 1;
+    taken.counter = lease.counter + (TAILRACE_MUTANT("takeover-without-a-fence") ? 0 : 1);
     item = ToItem(consumer_, taken);
     return Status::Ok();
   };
@@ -285,8 +313,8 @@ Status LeaseKeeper::RemoveDead(const ConsumerState& state) {
   return Status::Ok();
 }
 
-// Removes the leases that nothing needs: the shard was read to its end, and either all its children
-// have leases, which say so, or it is no longer listed.
+// Removes the leases that nothing needs: the shard was read to its end, either all its children
+// have leases, which say so, or it is no longer listed, and no bootstrap has to go on from it.
 Status LeaseKeeper::RemoveDone(const StreamInfo& stream, ConsumerState& state) {
   std::map<ShardId, bool> children_begun;
   std::set<ShardId> listed;
@@ -306,6 +334,7 @@ Status LeaseKeeper::RemoveDone(const StreamInfo& stream, ConsumerState& state) {
     const auto children = children_begun.find(shard);
     const bool has_followed = children != children_begun.end() && children->second;
     if (!lease.done || (lineage.listed.contains(shard) && !has_followed)) continue;
+    if (HoldsUnseen(state, lease)) continue;
     if (writes.size() == kLeasesPerTransactionMax) break;  // The others the next time.
     writes.push_back(WriteRequest::Delete(kConsumerTable, LeaseKey(consumer_, shard), is_done));
   }
@@ -324,7 +353,7 @@ Status LeaseKeeper::RemoveDone(const StreamInfo& stream, ConsumerState& state) {
 Status LeaseKeeper::EndBootstrap(const StreamInfo& stream, const ConsumerState& state) {
   if (!state.consumer.bootstrapping) return Status::Ok();
   for (const auto& [shard, lease] : state.leases) {
-    if (!lease.unseen.empty()) return Status::Ok();
+    if (HoldsUnseen(state, lease)) return Status::Ok();
   }
   const auto done = [&state](ShardId shard) { return state.Done(shard); };
   const Lineage lineage = LookAtLineage(stream, done);
@@ -341,8 +370,9 @@ Status LeaseKeeper::EndBootstrap(const StreamInfo& stream, const ConsumerState& 
 }
 
 WriteRequest LeaseKeeper::Change(const LeaseRecord& held, const LeaseRecord& next) const {
-  return WriteRequest::Put(kConsumerTable, ToItem(consumer_, next),
-                           SameLease(held.owner, held.counter));
+  Condition same = SameLease(held.owner, held.counter);
+  if (TAILRACE_MUTANT("checkpoint-without-the-lease")) same = [](const Item*) { return true; };
+  return WriteRequest::Put(kConsumerTable, ToItem(consumer_, next), same);
 }
 
 void LeaseKeeper::Changed(const LeaseRecord& next) {

@@ -7,6 +7,7 @@
 #include "engine/item_codec.h"
 #include "engine/read_path.h"
 #include "engine/stream_view.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -29,7 +30,7 @@ Result<std::map<std::string, ConsumerState>> ReadAll(Core& core, const Table& ta
 Result<std::vector<shards::Pin>> ReadPins(Core& core) {
   std::vector<shards::Pin> pins;
   const Table* const table = core.catalogue.Get().catalogue->Find(kConsumerTable);
-  if (table == nullptr) return pins;
+  if (table == nullptr || TAILRACE_MUTANT("pins-ignored")) return pins;
   TAILRACE_ASSIGN_OR_RETURN(const auto consumers, ReadAll(core, *table));
   const shards::StreamCatalogue catalogue = core.shards->catalogue();
   for (const auto& [name, state] : consumers) {

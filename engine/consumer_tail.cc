@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "wal/coding.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -126,7 +127,8 @@ Status ShardTail::KeepNew(std::vector<ChangeRecord> records,
   for (size_t i = 0; i < records.size(); ++i) {
     if (IsUnseen(page.next.unseen, keys[i])) continue;
     const auto item = shown.find(keys[i]);
-    if (item != shown.end() && records[i].commit.value <= item->second.value) continue;
+    const bool twice = TAILRACE_MUTANT("bootstrap-shows-twice");
+    if (item != shown.end() && records[i].commit.value <= item->second.value && !twice) continue;
     const auto deletion = last_deletions.find(keys[i]);
     if (deletion != last_deletions.end() && i <= deletion->second) continue;
     page.records.push_back(std::move(records[i]));

@@ -9,6 +9,7 @@
 #include "engine/consumer_leases.h"
 #include "engine/consumer_tail.h"
 #include "engine/utf8.h"
+#include "wal/mutants.h"
 
 namespace tailrace {
 namespace engine {
@@ -97,6 +98,7 @@ void Worker::FollowLeases() {
 }
 
 Status Worker::KeepLeases() {
+  TAILRACE_RETURN_IF_ERROR(host_.MayCall());  // It may be too early for anything else.
   if (!look_again_ && host_.clock().BootMs() < keeper_.next_round_ms()) return Status::Ok();
   return RunRound();
 }
@@ -168,6 +170,7 @@ Result<bool> Worker::WaitForMore(std::chrono::steady_clock::time_point deadline)
 
 // The lease that the batch was read under; null if it was lost. kInvalidArgument: see Checkpoint.
 Result<const LeaseRecord*> Worker::HeldFor(const ConsumerBatch& batch) const {
+  TAILRACE_RETURN_IF_ERROR(host_.MayCall());  // A lease that was lost needs no call.
   const LeaseRecord* const nothing = nullptr;
   const auto held = keeper_.held().find(batch.shard);
   const auto cursor = cursors_.find(batch.shard);
@@ -220,6 +223,7 @@ Result<CheckpointResult> Worker::CheckpointWith(const ConsumerBatch& batch,
   const LeaseRecord next = Behind(*held, batch);
   // Last, so that the caller's writes keep their numbers in messages.
   writes.push_back(keeper_.Change(*held, next));
+  if (TAILRACE_MUTANT("checkpoint-before-effect")) (void)store_.Transact({writes.back()}).ok();
   TAILRACE_ASSIGN_OR_RETURN(TransactResult done, store_.Transact(writes));
   if (done.items.back().outcome == WriteOutcome::kRejected) {
     Lost(batch.shard);
@@ -259,6 +263,7 @@ Result<CheckpointOutcome> Worker::Fail(const ConsumerBatch& batch, const std::st
 }
 
 Status Worker::Release() {
+  TAILRACE_RETURN_IF_ERROR(host_.MayCall());
   cursors_.clear();
   look_again_ = true;
   return keeper_.Release();

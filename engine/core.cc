@@ -53,7 +53,7 @@ Result<wal::Frame> AppendControl(Core& core, wal::FrameType type, ByteView paylo
   NoItems none;
   const Status folded = ApplyFrame(appended.frame, state, none);
   TAILRACE_CHECK(folded.ok(), folded.ToString());
-  core.catalogue.Set(std::move(state.catalogue));
+  if (type != shards::kClockFrame) core.catalogue.Set(std::move(state.catalogue));
   core.positions->Enter(appended.previous_end, appended.frame.end);
   return appended.frame;
 }

@@ -6,6 +6,7 @@
 #include "engine/item_fields.h"
 #include "engine/lineage.h"
 #include "engine/system_table.h"
+#include "engine/utf8.h"
 
 namespace tailrace {
 namespace {
@@ -47,6 +48,14 @@ Result<std::vector<Item>> ReadCheckpoints(Store& store, const std::string& name)
   }
 }
 
+Status CheckName(const std::string& name) {
+  if (!name.empty() && name.size() <= DurableReader::kNameBytesMax && IsUtf8(name)) {
+    return Status::Ok();
+  }
+  return InvalidArgument("a reader's name has 1 to " +
+                         std::to_string(DurableReader::kNameBytesMax) + " bytes of UTF-8");
+}
+
 Status EnsureTable(Store& store) {
   auto* tables = dynamic_cast<engine::SystemTables*>(&store);
   if (tables == nullptr) return InvalidArgument("this store cannot keep readers' positions");
@@ -58,9 +67,7 @@ Status EnsureTable(Store& store) {
 Result<std::unique_ptr<DurableReader>> DurableReader::Open(Store& store, const std::string& name,
                                                            StreamId stream,
                                                            const DurableReaderOptions& options) {
-  if (name.empty() || name.size() > kNameBytesMax) {
-    return InvalidArgument("a reader's name has 1 to " + std::to_string(kNameBytesMax) + " bytes");
-  }
+  TAILRACE_RETURN_IF_ERROR(CheckName(name));
   if (options.start != StartAt::kTrimHorizon && options.start != StartAt::kLatest &&
       options.start != StartAt::kAtTimestamp) {
     return InvalidArgument(
@@ -269,6 +276,7 @@ Status DurableReader::RemoveFinished() {
 }
 
 Status DurableReader::Forget(Store& store, const std::string& name) {
+  TAILRACE_RETURN_IF_ERROR(CheckName(name));
   TAILRACE_RETURN_IF_ERROR(EnsureTable(store));
   TAILRACE_ASSIGN_OR_RETURN(const auto checkpoints, ReadCheckpoints(store, name));
   for (const Item& checkpoint : checkpoints) {

@@ -8,10 +8,16 @@
 // since then are handed out again.
 //
 //   auto reader = DurableReader::Open(store, "totals", stream.id, {}).value();
-//   while (auto batch = reader->Next(1000).value()) {
+//   while (running) {
+//     auto batch = reader->Next(1000).value();
+//     if (!batch) continue;  // Nothing came.
 //     ... use batch->records ...
-//     reader->Checkpoint(batch->shard);
+//     Status kept = reader->Checkpoint(batch->shard);
 //   }
+//
+// For one reader at a time: nothing keeps two under one name from storing over each other. Several
+// that share the work, or effects in the checkpoint's transaction, take a consumer
+// (engine/consumer.h).
 #pragma once
 
 #include <cstdint>
@@ -35,7 +41,9 @@ struct DurableReaderOptions {
   PageLimits limits = {};
 };
 
-// One thread at a time. The store outlives the reader.
+// One thread at a time. The store outlives the reader, and must be open in this process. Destroying
+// it stores nothing. Besides those named, errors are those that any method of Store may return;
+// after one the reader can be called again.
 class DurableReader {
  public:
   static constexpr size_t kNameBytesMax = 255;
@@ -45,35 +53,40 @@ class DurableReader {
     ShardId shard;
     std::optional<Gap> gap;             // Records that are missing before these, and why.
     std::vector<ChangeRecord> records;  // May be empty beside a gap or the shard's end.
-    bool end_of_shard = false;
+    bool end_of_shard = false;          // Its children come next.
   };
 
-  // Reads the checkpoints kept under `name` (1 to kNameBytesMax bytes) for this stream. Errors:
+  // Reads the checkpoints kept under `name` (1 to kNameBytesMax bytes of UTF-8) for this stream. A
+  // new name is remembered with its first checkpoint (kLatest: at once). Errors:
   // kNotFound (no such stream), kInvalidArgument (name, start; a checkpoint of another stream under
   // this name: choose another name, or Forget it).
   static Result<std::unique_ptr<DurableReader>> Open(Store& store, const std::string& name,
                                                      StreamId stream,
                                                      const DurableReaderOptions& options);
 
-  // The next batch, waiting up to `timeout_ms` without using the CPU. Absent: the time ran out, or
-  // the stream is disabled and read to its end (see finished). Errors: those of Store::ReadShard.
+  // The next batch, waiting up to `timeout_ms` without using the CPU (0: not at all). Goes on
+  // behind the last one, whether that was checkpointed or not; shards take turns. Absent: the time
+  // ran out, or the stream is disabled and read to its end (see finished). kNotFound: the stream
+  // has expired with all its records.
   Result<std::optional<Batch>> Next(uint64_t timeout_ms);
 
-  // Stores the position behind the last batch of this shard, with `attachment`, in one durable
-  // write. It stands for the shard's ancestors too, which were read before it: their checkpoints
-  // are then removed, and those of shards that have expired once they were read; but one with an
-  // attachment stays, until the caller stores one without. kInvalidArgument: a shard this reader
-  // does not know, or an attachment too large for an item.
+  // Stores the position behind the last batch of this shard, with `attachment` in place of the one
+  // before, in one write, as durable as the store says on return. It stands for the shard's
+  // ancestors too, which were read before it: their checkpoints are then removed, and those of
+  // shards that have expired once they were read; but one with an attachment stays, until the
+  // caller stores one without. kInvalidArgument: a shard this reader does not know, or an
+  // attachment that no item can hold (ValidateItem; some bytes less than kItemBytesMax).
   Status Checkpoint(ShardId shard, const Item& attachment = {});
 
   // What was attached to the last checkpoint of each shard that has one, finished ones included;
-  // empty if nothing was.
+  // empty if nothing was. Valid until the next call of a method that is not const.
   const std::map<ShardId, Item>& attachments() const { return attachments_; }
 
   // Every shard was read to its end and there will be no more.
   bool finished() const { return finished_; }
 
-  // Removes the checkpoints kept under `name`.
+  // Removes the checkpoints kept under `name`; OK also if there are none. No reader may run under
+  // it. kInvalidArgument (name).
   static Status Forget(Store& store, const std::string& name);
 
  private:

@@ -7,6 +7,7 @@
 #include "engine/number.h"
 #include "engine/utf8.h"
 #include "shards/proto_wire.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -51,7 +52,7 @@ std::optional<uint64_t> ExpiryOf(ByteView image, std::string_view attribute) {
 
 // Values are compared in whole seconds: a value of 10.5 is over from second 11 on, like one of 10.
 bool IsExpired(uint64_t expiry_s, uint64_t wall_ms) {
-  const uint64_t now_s = wall_ms / 1000;
+  const uint64_t now_s = wall_ms / 1000 + (TAILRACE_MUTANT("expiry-a-second-early") ? 1 : 0);
   return expiry_s < now_s && now_s - expiry_s <= kExpiryAgeMaxS;
 }
 

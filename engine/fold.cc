@@ -4,6 +4,7 @@
 #include <string>
 
 #include "shards/frames.pb.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -28,7 +29,7 @@ void ReadClock(uint64_t wall_ms, uint64_t stamp_ms, ClockReading& clock) {
 void SetEntries(const shards::Change& change, Lsn lsn, ItemSink& items) {
   for (const shards::IndexDelta& delta : change.deltas) {
     if (delta.removed) items.SetItem(delta.index, *delta.removed, lsn, std::nullopt);
-    if (!delta.put) continue;
+    if (!delta.put || TAILRACE_MUTANT("entries-not-folded")) continue;
     items.SetItem(delta.index, *delta.put, lsn, delta.image ? delta.image : change.new_image);
   }
 }
@@ -43,8 +44,9 @@ Status ApplyCommit(const wal::Frame& frame, ItemSink& items, ClockReading* clock
   for (const shards::Change& change : commit->changes) {
     items.SetItem(change.table, change.key, frame.lsn, change.new_image);
     SetEntries(change, frame.lsn, items);
+    if (TAILRACE_MUTANT("transaction-in-part")) break;
   }
-  if (const auto& token = commit->token) {
+  if (const auto& token = commit->token; token && !TAILRACE_MUTANT("token-not-recorded")) {
     items.SetItem(token->table, token->key, frame.lsn, token->new_image);
   }
   if (clock != nullptr) ReadClock(commit->wall_ms, commit->age_ms, *clock);

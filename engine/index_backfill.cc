@@ -6,6 +6,7 @@
 #include "engine/catalogue_writer.h"
 #include "engine/item_codec.h"
 #include "engine/read_path.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -150,11 +151,13 @@ Status IndexBackfill::FillPage(const Table& table, const Index& index) {
 Result<bool> IndexBackfill::AddEntries(const Table& table, const Index& index, const Page& page) {
   std::vector<KeyLocks::Key> locks;
   for (const std::string& key : page.keys) locks.push_back({table.id, key});
+  if (TAILRACE_MUTANT("backfill-without-locks")) locks.clear();
   const KeyLocks::Held held = core_.key_locks.Lock(locks);
   TAILRACE_ASSIGN_OR_RETURN(const Batch batch, ReadEntries(core_, table, index, page.keys));
   const bool whole = batch.done == page.keys.size();
   const std::string through = whole ? page.through : page.keys[batch.done - 1];
-  const std::string note = EncodeItem(BackfillItem(through));
+  const std::string noted(TAILRACE_MUTANT("backfill-forgets-a-page") ? "\xff" : through);
+  const std::string note = EncodeItem(BackfillItem(noted));
   shards::Commit commit;
   for (const NewEntry& added : batch.entries) {
     commit.changes.push_back(EntryOfIndex(index.id, added.entry.key, added.image()));

@@ -6,6 +6,7 @@
 #include "engine/error_text.h"
 #include "engine/limits.h"
 #include "shards/proto_wire.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -100,7 +101,9 @@ EntryChange Replace(const Index& index, std::optional<IndexEntry> old_entry,
                     std::optional<IndexEntry> new_entry, bool same_image) {
   EntryChange change{.index = index.id, .removed = {}, .put = {}, .image = {}};
   const bool same_key = old_entry && new_entry && old_entry->key == new_entry->key;
-  if (old_entry && !same_key) change.removed = std::move(old_entry->key);
+  if (old_entry && !same_key && !TAILRACE_MUTANT("index-keeps-the-old-key")) {
+    change.removed = std::move(old_entry->key);
+  }
   if (new_entry && !(same_key && same_image)) {
     change.put = std::move(new_entry->key);
     change.image = std::move(new_entry->image);

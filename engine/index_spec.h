@@ -25,8 +25,8 @@ std::string_view ProjectionName(Projection projection);
 // An index has an entry for each item that has all its key attributes with its types; others are
 // not in it. Several items may share a key.
 struct IndexSpec {
-  std::string name;  // As a table's; unique within the table.
-  KeySchema keys;
+  std::string name;    // As a table's; unique within the table.
+  KeySchema keys;      // Of the index; the table's own may be among them.
   bool local = false;  // It has the table's partition key, and a sort key of its own.
   Projection projection = Projection::kAll;
   std::vector<std::string> included = {};  // Of kInclude.

@@ -210,9 +210,10 @@ Result<Value> TakeValue(const KeyAttribute& attribute, Role role, ByteView& byte
 // ---- Conditions. ----
 
 Status ValidateOperand(const KeyAttribute& sort, const std::optional<Value>& operand) {
-  if (!operand.has_value() || operand->type() != TypeOf(sort.type)) {
-    return InvalidArgument(error_text::kConditionType);
+  if (!operand.has_value()) {
+    return InvalidArgument("the condition on sort key '" + sort.name + "' lacks a value");
   }
+  if (operand->type() != TypeOf(sort.type)) return InvalidArgument(error_text::kConditionType);
   return ValidateKeyValue(sort, Role::kSort, *operand);
 }
 
@@ -473,6 +474,8 @@ Result<KeyRange> PartitionRange(const KeySchema& schema, const Value& partition)
   std::string upper = AfterAll(prefix);
   return KeyRange{std::move(prefix), std::move(upper)};
 }
+
+SortCondition SortCondition::Any() { return {}; }
 
 Result<KeyRange> SortRange(const KeySchema& schema, const Value& partition,
                            const SortCondition& condition) {

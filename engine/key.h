@@ -124,6 +124,9 @@ struct SortCondition {
   Kind kind = Kind::kAny;
   std::optional<Value> value = std::nullopt;  // Not for kAny.
   std::optional<Value> upper = std::nullopt;  // kBetween: `value` <= sort key <= `upper`.
+
+  // Every sort key. Not inline, since g++ 12 takes absent operands that it sees for uninitialised.
+  static SortCondition Any();
 };
 
 // All items of a partition. Errors as EncodePartition.

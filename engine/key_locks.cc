@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "wal/hash.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 
@@ -26,6 +27,8 @@ KeyLocks::Held KeyLocks::Lock(std::span<const Key> keys) {
   }
   std::sort(mutexes.begin(), mutexes.end());
   mutexes.erase(std::unique(mutexes.begin(), mutexes.end()), mutexes.end());
+  if (TAILRACE_MUTANT("key-locks-not-taken")) mutexes.clear();
+  if (TAILRACE_MUTANT("one-key-lock") && mutexes.size() > 1) mutexes.resize(1);
   return Held(std::move(mutexes));
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "wal/mutants.h"
+
 namespace tailrace::engine {
 
 Lineage LookAtLineage(const StreamInfo& stream,
@@ -22,7 +24,8 @@ Lineage LookAtLineage(const StreamInfo& stream,
     if (lineage.read.contains(shard.id)) continue;
     lineage.all_read = false;
     if (done(shard.id)) continue;
-    if (shard.parent && !lineage.read.contains(*shard.parent) &&
+    if (!TAILRACE_MUTANT("child-before-parent") && shard.parent &&
+        !lineage.read.contains(*shard.parent) &&
         (lineage.listed.contains(*shard.parent) || done(*shard.parent) == std::optional(false))) {
       continue;
     }

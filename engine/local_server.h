@@ -5,8 +5,8 @@
 //   auto server = LocalServer::Start(*store, "/var/lib/games").value();
 //
 // While it runs, `tailrace get`, `put`, `delete`, `query`, `scan`, `tables`, `streams`, `shards`,
-// `stat` and `backup` work on the store. Conditions and updaters are C++ and do not cross.
-// docs/local-socket.md.
+// `stat` and `backup` work on the store, and so do programs by engine/local_store.h. Conditions and
+// updaters are C++ and do not cross. docs/local-socket.md.
 #pragma once
 
 #include <memory>
@@ -22,18 +22,20 @@
 
 namespace tailrace {
 
-// Serves from threads of its own, a bounded number of requests at once; more wait their turn.
-// Clients that are slow are dropped.
+// Serves from kThreads threads of its own, one request each; more wait their turn. Clients that are
+// slow are dropped. Only the same user, and root, may connect.
 class LocalServer {
  public:
   static constexpr size_t kThreads = 4;
   static constexpr uint64_t kFrameMsMax = 5000;  // For a request to come, and an answer to go.
 
-  // Begins to serve. Borrows the store, which must not be closed while this object lives. Errors:
-  // kAlreadyExists (something else has the socket's name), kIoError.
+  // Begins to serve, in the directory in which the store was opened. Borrows the store: destroy
+  // this object before the store is closed. Errors: kAlreadyExists (a server serves there already,
+  // or something else has the socket's name), kNotFound (no such directory), kIoError, and those
+  // that any method of Store may return.
   static Result<std::unique_ptr<LocalServer>> Start(Store& store, const std::string& directory);
 
-  // Ends it: requests under way are answered first.
+  // Ends it: requests under way are answered first, and the socket is removed.
   ~LocalServer();
   LocalServer(const LocalServer&) = delete;
   LocalServer& operator=(const LocalServer&) = delete;

@@ -37,6 +37,9 @@ struct Place {
 Result<Place> PlaceIn(const std::string& directory) {
   Place place;
   place.directory = Socket(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!place.directory.valid() && (errno == ENOENT || errno == ENOTDIR)) {
+    return NotFound("there is no directory " + directory);
+  }
   if (!place.directory.valid()) return ErrnoStatus("open directory " + directory);
   const std::string path =
       "/proc/self/fd/" + std::to_string(place.directory.get()) + "/" + kLocalSocketName;
@@ -128,6 +131,9 @@ Result<Socket> ListenIn(const std::string& directory) {
   if (::fstatat(place.directory.get(), kLocalSocketName, &info, AT_SYMLINK_NOFOLLOW) == 0) {
     if (!S_ISSOCK(info.st_mode)) {
       return AlreadyExists(directory + "/" + kLocalSocketName + " is no socket; remove it");
+    }
+    if (ConnectIn(directory).status().code() != StatusCode::kNotFound) {
+      return AlreadyExists("a server serves the socket in " + directory + " already; end it first");
     }
     (void)::unlinkat(place.directory.get(), kLocalSocketName, 0);
   }

@@ -36,13 +36,14 @@ class Socket {
 };
 
 // Makes the socket in the directory, mode 0600, in place of one that a dead owner left, and
-// listens. kAlreadyExists: something else has its name; kIoError.
+// listens. kAlreadyExists: something else has its name, or somebody listens there; kNotFound (the
+// directory), kIoError.
 Result<Socket> ListenIn(const std::string& directory);
 
 // Takes the socket's name away.
 void RemoveSocket(const std::string& directory);
 
-// kNotFound: nobody listens there.
+// kNotFound: nobody listens there, or there is no such directory; kBusy: too many wait there.
 Result<Socket> ConnectIn(const std::string& directory);
 
 // The next connection; kNotFound when there is none after all. It must be of this user, or of root:

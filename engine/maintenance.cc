@@ -26,6 +26,7 @@ uint64_t SliceOf(uint64_t items_per_second) {
 
 void Maintenance::Start() {
   if (core_.options.maintenance_interval_ms == 0) return;
+  if (core_.options.threads == StoreThreads::kNone) return;
   thread_ = NamedThread("tr-upkeep", [this] { Loop(); });
 }
 

@@ -7,6 +7,7 @@
 
 #include "engine/consumer_host.h"
 #include "engine/lineage.h"
+#include "wal/mutants.h"
 
 namespace tailrace {
 namespace {
@@ -100,6 +101,7 @@ Result<bool> MergedReader::ReadAhead(Cursor& cursor, SequenceNumber passed) {
 
 SequenceNumber MergedReader::KnownBelow() const {
   SequenceNumber known{UINT64_MAX};
+  if (TAILRACE_MUTANT("merged-too-early")) return known;
   for (const auto& [shard, cursor] : cursors_) known = std::min(known, cursor.known_below);
   return known;
 }
@@ -117,7 +119,8 @@ void MergedReader::HandOut(SequenceNumber below, MergedBatch& batch) {
     const bool is_next =
         batch.transactions.empty() || batch.transactions.back().commit != record.commit;
     const SequenceNumber end = EndOf(record);
-    if (is_next && (end > below || records >= options_.records_max)) return;
+    const bool is_full = records > 0 && records >= options_.records_max;
+    if (is_next && (end > below || is_full)) return;
     if (is_next) batch.transactions.push_back({record.commit, record.commit_changes, {}});
     position_ = std::max(position_, end);
     batch.transactions.back().records.push_back(std::move(record));
@@ -133,6 +136,7 @@ Result<std::optional<MergedBatch>> MergedReader::Next(uint64_t timeout_ms) {
   using Time = std::chrono::steady_clock;
   const auto deadline =
       Time::now() + std::chrono::milliseconds(std::min(timeout_ms, kTimeoutMsMax));
+  TAILRACE_RETURN_IF_ERROR(host_.MayCall());  // What was read ahead is there without a call.
   while (true) {
     TAILRACE_RETURN_IF_ERROR(ReadAhead());
     MergedBatch batch;

@@ -1,7 +1,9 @@
 // A reader of whole streams in commit order: all shards' records as one sequence of transactions.
 //
 //   auto reader = MergedReader::Open(store, {orders, payments}, {}).value();
-//   while (auto batch = reader->Next(1000).value()) {
+//   while (running) {
+//     auto batch = reader->Next(1000).value();
+//     if (!batch) continue;  // Nothing came.
 //     for (const MergedTransaction& transaction : batch->transactions) ...
 //     ... store reader->position() wherever you like; it goes on from there ...
 //   }
@@ -27,11 +29,12 @@ class ConsumerHost;
 
 struct MergedReaderOptions {
   // kTrimHorizon; kLatest: what is committed from now on; kAtSequenceNumber: what has `number` or a
-  // higher one, as MergedReader::position gave it.
+  // higher one, as MergedReader::position gave it (it is not checked where it comes from).
   StartAt start = StartAt::kTrimHorizon;
   SequenceNumber number;
 
-  // Of one batch; a transaction is not cut, so a batch may be larger by one.
+  // Of one batch, which ends with the transaction that reaches it: none is cut. At least one is
+  // handed out.
   uint64_t records_max = 1000;
   PageLimits page = {};  // Read ahead of each shard.
 };
@@ -55,16 +58,19 @@ struct MergedBatch {
   std::vector<MergedTransaction> transactions;  // Each whole, in commit order.
 };
 
-// One thread at a time. The store outlives it.
+// One thread at a time. The store outlives it, and must be open in this process. Keeps up to `page`
+// of records in memory for each shard. Besides those named, errors are those that any method of
+// Store may return; after one the reader can be called again.
 class MergedReader {
  public:
-  // kNotFound (a stream), kInvalidArgument (no stream, or one twice; another start), and what
-  // Store::SeekShard returns.
+  // Begins to read these streams. kNotFound (a stream), kInvalidArgument (no stream, or one twice;
+  // another start), and what Store::SeekShard returns.
   static Result<std::unique_ptr<MergedReader>> Open(Store& store,
                                                     const std::vector<StreamId>& streams,
                                                     const MergedReaderOptions& options);
 
-  // The next transactions, waiting up to `timeout_ms` without using the CPU. Absent: the time ran
+  // The next transactions, waiting up to `timeout_ms` without using the CPU (0: not for new ones;
+  // ones that were read may have to wait for fan-out). Absent: the time ran
   // out, or there will be no more (see finished). Errors: those of Store::ReadShard.
   Result<std::optional<MergedBatch>> Next(uint64_t timeout_ms);
 

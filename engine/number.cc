@@ -6,6 +6,7 @@
 
 #include "engine/error_text.h"
 #include "engine/limits.h"
+#include "wal/mutants.h"
 
 namespace tailrace {
 namespace {
@@ -180,7 +181,7 @@ Number Number::FromDigits(bool negative, const Digits& digits, int exponent) {
     number.high_ = 10 * number.high_ + digits.digit[i];
     number.low_ = 10 * number.low_ + digits.digit[i + kWordDigits];
   }
-  if (number.high_ == 0) return Number();
+  if (number.high_ == 0 && !TAILRACE_MUTANT("negative-zero")) return Number();
   number.exponent_ = static_cast<int16_t>(exponent);
   number.negative_ = negative;
   return number;
@@ -359,6 +360,9 @@ char* Number::WriteOrdered(char* target) const {
   if (count > kWordPairs + 1) at = WritePairs(pairs.back, count - kWordPairs - 1, at);
   --at[-1];  // The last pair is even: no more follow.
   if (negative_) std::for_each(target, at, [](char& byte) { byte = static_cast<char>(~byte); });
+  if (negative_ && TAILRACE_MUTANT("negative-numbers-misordered")) {
+    target[1] = static_cast<char>(~target[1]);
+  }
   return at;
 }
 
@@ -394,7 +398,8 @@ Result<Number> Number::TakeOrdered(ByteView& bytes) {
     digits.digit[2 * count] = pair / 10;
     digits.digit[2 * count + 1] = pair % 10;
   }
-  const int exponent = byte_at(1) - kExponentBias;
+  const bool odd = TAILRACE_MUTANT("negative-numbers-misordered");
+  const int exponent = (odd ? static_cast<uint8_t>(bytes[1]) : byte_at(1)) - kExponentBias;
   bytes.remove_prefix(2 + count);
   return FromDigits(negative, digits, exponent);
 }

@@ -1,4 +1,9 @@
 // How a store is opened.
+//
+// Only the durability is kept with the store; everything else holds for one opening and may be
+// another the next time. The defaults are for a store with a process of its own on a machine with
+// some GiB: a small one does with less memory and disk, and opens faster, with a smaller
+// journal_segment_bytes.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +19,8 @@ namespace tailrace {
 
 using wal::Durability;
 
-// Moments at which a test may hold a thread of the store. Values are not stored anywhere.
+// Moments at which a test of Tailrace's own may hold a thread of the store; programs need none of
+// it. Values are not stored anywhere.
 enum class PausePoint {
   kAfterAppend,     // A commit is in the journal, not yet in the write buffer.
   kAfterEntry,      // It is in the write buffer; the caller has not been answered.
@@ -25,6 +31,14 @@ enum class PausePoint {
   kBeforeUnlink,    // Retention: the Trim frame is durable, no file is removed yet.
   kBeforeBackfill,  // Index: a page of items was read; each is read again under its lock.
   kBeforeExpiryDelete,  // Time to live: an item was found expired; its deletion looks again.
+};
+
+// Who does a store's work.
+enum class StoreThreads {
+  kOwn,   // Threads of its own.
+  kNone,  // The calls do, at the moment at which they would wait for a thread: the same calls then
+          // always give the same file operations. For simulation; one thread may use the store.
+          // Nothing is done in the background, upkeep included, and waits for records run out.
 };
 
 // Something worth an operator's attention that is not an error of a call.
@@ -49,27 +63,33 @@ struct Event {
 inline constexpr uint64_t kJournalSegmentBytesDefault = 64ull << 20;
 
 struct StoreOptions {
-  // What an acknowledged write survives. Fixed when the store is made; kInvalidArgument when a
-  // store is opened with the other one.
+  // What an acknowledged write survives: kSync a power loss, kBuffered the death of the process, at
+  // a fraction of the cost. Fixed when the store is made; kInvalidArgument when a store is opened
+  // with the other one.
   Durability durability = Durability::kSync;
 
-  // Make the store if the directory is missing or empty; otherwise that is kNotFound.
+  // Make the store if the directory is missing or empty; otherwise that is kNotFound. The directory
+  // that holds it must be there.
   bool create_if_missing = true;
+
+  StoreThreads threads = StoreThreads::kOwn;
 
   // The file system and the clock; they outlive the store.
   wal::FileSystem* fs = &wal::FileSystem::Posix();
   const Clock* clock = &Clock::System();
 
-  // The write buffer is drained into RocksDB whenever it holds this many bytes of journal.
+  // The write buffer is drained into RocksDB whenever it holds this many bytes of journal, which
+  // must not be 0.
   uint64_t generation_bytes_max = 64ull << 20;
 
-  // Writers wait while this many bytes of journal are not drained yet. At least twice
-  // generation_bytes_max.
+  // Writers wait while this many bytes of journal are not drained yet, which bounds the write
+  // buffer's memory too. At least twice generation_bytes_max.
   uint64_t journal_bytes_max = 256ull << 20;
 
-  // One segment file of the journal. The largest commit is a quarter of it: with the default every
-  // transaction within the limits fits; with less, writes that do not fit are refused
-  // (kInvalidArgument, nothing changed).
+  // One segment file of the journal: on disk there are two or more from the first, and an opening
+  // reads those in use whole. A multiple of 4,096 from 16 KiB to 1 GiB. The largest commit is a
+  // quarter of it: with the default every transaction within the limits fits; with less, writes
+  // that do not fit are refused (kInvalidArgument, nothing changed).
   uint64_t journal_segment_bytes = kJournalSegmentBytesDefault;
 
   // RocksDB's block cache.
@@ -91,14 +111,15 @@ struct StoreOptions {
   uint64_t shard_split_bytes_per_second = 1 << 20;
   uint64_t shard_split_window_ms = 60'000;
 
-  // Shards are split while a stream has fewer open ones than this.
+  // Shards are split while a stream has fewer open ones than this. 0: never.
   uint32_t shards_per_stream_max = 64;
 
   // A shard that is this old, in store age, is sealed and followed by one of the same hashes,
   // unless nothing was ever written to it. 0: shards go on for ever.
   uint64_t shard_rotation_ms = 0;
 
-  // How long stream records are kept, unless EnableStream says otherwise.
+  // How long stream records are kept, in store age, unless EnableStream says otherwise: of streams
+  // that are enabled from now on. Not 0.
   uint64_t retention_ms = 24ull * 3600'000;
 
   // Downtime (as the wall clock tells it) counts as age only after the store ran this long, or
@@ -106,7 +127,7 @@ struct StoreOptions {
   uint64_t downtime_confirmation_ms = 3600'000;
 
   // A segment of a shard log is closed at this size, and when its first record is this much older
-  // than the next.
+  // than the next. Disk space comes back by whole segments. The size must not be 0.
   uint64_t shard_segment_bytes_max = 16ull << 20;
   uint64_t shard_segment_age_ms_max = 4ull * 3600'000;
 
@@ -126,10 +147,12 @@ struct StoreOptions {
   // RunMaintenance.
   uint64_t maintenance_interval_ms = 60'000;
 
-  // Called from the store's threads; must not call the store. May be empty.
+  // Called from the store's threads, and from within Open, one call at a time or several at once;
+  // must not call the store, and should be quick. May be empty.
   std::function<void(const Event&)> on_event = nullptr;
 
-  // For tests: called at each pause point, from the thread that reached it. May be empty.
+  // For Tailrace's own tests: called at each pause point, from the thread that reached it. May be
+  // empty.
   std::function<void(PausePoint)> on_pause_point = nullptr;
 };
 

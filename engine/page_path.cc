@@ -1,6 +1,7 @@
 #include "engine/page_path.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "engine/item_codec.h"
 #include "engine/limits.h"
 #include "engine/read_path.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -35,12 +37,45 @@ struct Source {
   }
 };
 
-struct Page {
+// What of a table or an index is read: the keys within `keys`, in which an empty `upper` means no
+// bound, up to the first limit; at least one item if there is one.
+struct Range {
   KeyRange keys;
   Direction direction = Direction::kForward;
-  uint32_t items_max = 0;
+  uint64_t items_max = 0;
   uint64_t bytes_max = 0;
+
+  bool empty() const { return !keys.upper.empty() && keys.empty(); }
 };
+
+// What `take` makes of an item: how much it counts.
+using Take = std::function<Result<uint64_t>(const MergedCursor&)>;
+
+// Hands out the items of the range. True: there are more. On return what was handed out is safe.
+Result<bool> ReadRange(Core& core, TableId table, const Range& range, const Take& take) {
+  Lsn rests_on;
+  bool more = false;
+  {
+    TAILRACE_ASSIGN_OR_RETURN(auto cursor,
+                              MergedCursor::Open(core.buffer, *core.index, table, range.keys.lower,
+                                                 range.keys.upper, range.direction));
+    uint64_t items = 0;
+    uint64_t bytes = 0;
+    while (cursor->Next()) {
+      more = items > 0 && (items >= range.items_max || bytes >= range.bytes_max);
+      if (more) break;
+      TAILRACE_ASSIGN_OR_RETURN(const uint64_t item_bytes, take(*cursor));
+      ++items;
+      bytes += item_bytes;
+    }
+    TAILRACE_RETURN_IF_ERROR(cursor->status());
+    rests_on = cursor->rests_on();
+  }
+  if (!TAILRACE_MUTANT("page-answered-at-once")) {
+    TAILRACE_RETURN_IF_ERROR(core.positions->WaitSafe(rests_on + 1));
+  }
+  return more;
+}
 
 // Safe to show.
 Result<Source> FindSource(Core& core, const std::string& table, const std::string& index) {
@@ -52,39 +87,22 @@ Result<Source> FindSource(Core& core, const std::string& table, const std::strin
   if (index.empty()) return source;
   source.index = source.table->FindIndex(index);
   if (source.index == nullptr) return NotFound(error_text::NoIndex(index));
+  if (TAILRACE_MUTANT("index-read-while-filled")) return source;
   if (source.index->state == IndexState::kActive) return source;
   return FailedPrecondition("index '" + index + "' is being filled; it can be read once it is " +
                             std::string(IndexStateName(IndexState::kActive)));
 }
 
-Result<ItemPage> ReadPage(Core& core, const Source& source, const Page& wanted) {
+Result<ItemPage> ReadPage(Core& core, const Source& source, const Range& range) {
   ItemPage page;
-  if (wanted.items_max == 0) return InvalidArgument("items_max must be at least 1");
-  if (!wanted.keys.upper.empty() && wanted.keys.empty()) return page;
-  std::vector<std::string> images;
-  Lsn rests_on;
-  bool more = false;
-  {
-    TAILRACE_ASSIGN_OR_RETURN(
-        auto cursor, MergedCursor::Open(core.buffer, *core.index, source.id(), wanted.keys.lower,
-                                        wanted.keys.upper, wanted.direction));
-    uint64_t bytes = 0;
-    while (cursor->Next()) {
-      if (images.size() == wanted.items_max || (bytes >= wanted.bytes_max && !images.empty())) {
-        more = true;
-        break;
-      }
-      bytes += cursor->image().size();
-      images.emplace_back(cursor->image());
-    }
-    TAILRACE_RETURN_IF_ERROR(cursor->status());
-    rests_on = cursor->rests_on();
-  }
-  TAILRACE_RETURN_IF_ERROR(core.positions->WaitSafe(rests_on + 1));
-  for (const std::string& image : images) {
-    TAILRACE_ASSIGN_OR_RETURN(Item item, DecodeItem(image));
+  if (range.items_max == 0) return InvalidArgument("items_max must be at least 1");
+  if (range.empty()) return page;
+  const Take take = [&page](const MergedCursor& cursor) -> Result<uint64_t> {
+    TAILRACE_ASSIGN_OR_RETURN(Item item, DecodeItem(cursor.image()));
     page.items.push_back(std::move(item));
-  }
+    return page.items.back().SizeBytes();
+  };
+  TAILRACE_ASSIGN_OR_RETURN(const bool more, ReadRange(core, source.id(), range, take));
   if (more) page.last_key = source.KeyOf(page.items.back());
   return page;
 }
@@ -93,20 +111,20 @@ Result<ItemPage> ReadPage(Core& core, const Source& source, const Page& wanted) 
 
 Result<ItemPage> QueryItems(Core& core, const std::string& table, const QueryRequest& request) {
   TAILRACE_ASSIGN_OR_RETURN(const Source source, FindSource(core, table, request.index));
-  Page page{.keys = {},
-            .direction = request.forward ? Direction::kForward : Direction::kBackward,
-            .items_max = request.items_max,
-            .bytes_max = request.bytes_max};
-  TAILRACE_ASSIGN_OR_RETURN(page.keys, source.Range(request.partition, request.sort));
+  Range range{.keys = {},
+              .direction = request.forward ? Direction::kForward : Direction::kBackward,
+              .items_max = request.items_max,
+              .bytes_max = request.bytes_max};
+  TAILRACE_ASSIGN_OR_RETURN(range.keys, source.Range(request.partition, request.sort));
   if (request.start_after) {
     TAILRACE_ASSIGN_OR_RETURN(std::string key, source.Encode(*request.start_after));
     if (request.forward) {
-      page.keys.lower = std::max(page.keys.lower, key + '\0');
+      range.keys.lower = std::max(range.keys.lower, key + '\0');
     } else {
-      page.keys.upper = std::min(page.keys.upper, key);
+      range.keys.upper = std::min(range.keys.upper, key);
     }
   }
-  return ReadPage(core, source, page);
+  return ReadPage(core, source, range);
 }
 
 Result<ItemPage> ScanItems(Core& core, const std::string& table, const ScanRequest& request) {
@@ -115,18 +133,38 @@ Result<ItemPage> ScanItems(Core& core, const std::string& table, const ScanReque
     return InvalidArgument("a scan has 1 to " + std::to_string(kScanSegmentsMax) +
                            " segments, counted from 0");
   }
-  Page page{.keys = SegmentRange(request.segment, request.total_segments),
-            .direction = Direction::kForward,
-            .items_max = request.items_max,
-            .bytes_max = request.bytes_max};
+  Range range{.keys = SegmentRange(request.segment, request.total_segments),
+              .direction = Direction::kForward,
+              .items_max = request.items_max,
+              .bytes_max = request.bytes_max};
   if (request.start_after) {
     TAILRACE_ASSIGN_OR_RETURN(std::string key, source.Encode(*request.start_after));
-    if (key < page.keys.lower || (!page.keys.upper.empty() && key >= page.keys.upper)) {
+    if (key < range.keys.lower || (!range.keys.upper.empty() && key >= range.keys.upper)) {
       return InvalidArgument(error_text::WrongSegment(request.segment, request.total_segments));
     }
-    page.keys.lower = key + '\0';
+    range.keys.lower = key + '\0';
   }
-  return ReadPage(core, source, page);
+  return ReadPage(core, source, range);
+}
+
+Result<ConsumerHost::KeyedPage> ReadItems(Core& core, TableId table, const KeyRange& keys,
+                                          const PageLimits& limits) {
+  if (core.catalogue.Get().catalogue->Find(table) == nullptr) {
+    return NotFound("table " + std::to_string(table.value) + " was dropped");
+  }
+  ConsumerHost::KeyedPage page;
+  const Range range{.keys = keys,
+                    .direction = Direction::kForward,
+                    .items_max = limits.records_max,
+                    .bytes_max = limits.bytes_max};
+  const Take take = [&page](const MergedCursor& cursor) -> Result<uint64_t> {
+    TAILRACE_ASSIGN_OR_RETURN(Item item, DecodeItem(cursor.image()));
+    page.items.push_back({std::string(cursor.key()), cursor.lsn(), std::move(item)});
+    return cursor.image().size();
+  };
+  TAILRACE_ASSIGN_OR_RETURN(page.more, ReadRange(core, table, range, take));
+  page.met_below = core.positions->safe();
+  return page;
 }
 
 }  // namespace tailrace::engine

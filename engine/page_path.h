@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "engine/consumer_host.h"
 #include "engine/core.h"
 #include "engine/store.h"
 
@@ -13,5 +14,9 @@ Result<ItemPage> QueryItems(Core& core, const std::string& table, const QueryReq
 
 // See Store::Scan.
 Result<ItemPage> ScanItems(Core& core, const std::string& table, const ScanRequest& request);
+
+// See ConsumerHost::ReadItems.
+Result<ConsumerHost::KeyedPage> ReadItems(Core& core, TableId table, const KeyRange& keys,
+                                          const PageLimits& limits);
 
 }  // namespace tailrace::engine

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "wal/mutants.h"
+
 namespace tailrace::engine {
 namespace {
 
@@ -12,7 +14,8 @@ constexpr size_t kPieceItems = 64;
 Result<FoundItem> FindItem(const WriteBuffer& buffer, ItemIndex& index, TableId table,
                            ByteView key) {
   {
-    const GenerationView view = buffer.View();
+    GenerationView view = buffer.View();
+    if (TAILRACE_MUTANT("frozen-before-active")) std::swap(view.active, view.frozen);
     for (const Generation* generation : {view.active.get(), view.frozen.get()}) {
       if (generation == nullptr) continue;
       const auto item = generation->Find(table, key);

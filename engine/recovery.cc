@@ -33,9 +33,8 @@ Status ValidateOptions(const StoreOptions& options) {
                            std::to_string(wal::kJournalSegmentBytesMin) + " and " +
                            std::to_string(wal::kJournalSegmentBytesMax));
   }
-  if (options.shards_per_stream == 0 || options.shards_per_stream > shards::kShardsPerStreamMax) {
-    return InvalidArgument("shards_per_stream must be 1 to " +
-                           std::to_string(shards::kShardsPerStreamMax));
+  if (options.shards_per_stream == 0 || options.shards_per_stream > kShardsPerStreamMax) {
+    return InvalidArgument("shards_per_stream must be 1 to " + std::to_string(kShardsPerStreamMax));
   }
   if (options.shard_split_window_ms == 0) {
     return InvalidArgument("shard_split_window_ms must not be 0");
@@ -47,6 +46,9 @@ Status ValidateOptions(const StoreOptions& options) {
   }
   if (options.backfill_items_per_second == 0) {
     return InvalidArgument("backfill_items_per_second must not be 0");
+  }
+  if (options.shard_segment_bytes_max == 0) {
+    return InvalidArgument("shard_segment_bytes_max must not be 0");
   }
   if (options.retention_ms == 0) return InvalidArgument("retention_ms must not be 0");
   return Status::Ok();
@@ -88,6 +90,7 @@ Result<Cut> OpenIndex(Core& core) {
   ItemIndexOptions options;
   options.block_cache_bytes = core.options.block_cache_bytes;
   options.shared_table_bytes_max = core.options.shared_table_bytes_max;
+  options.background_work = core.options.threads == StoreThreads::kOwn;
   TAILRACE_ASSIGN_OR_RETURN(const bool exists,
                             fs.Exists(wal::JoinPath(core.paths.items, "CURRENT")));
   if (!exists && core.identity.complete) {
@@ -128,6 +131,8 @@ Status OpenTheJournal(Core& core, const Cut& cut) {
 
   wal::JournalOptions options;
   options.durability = core.options.durability;
+  options.threads = core.options.threads == StoreThreads::kOwn ? wal::JournalThreads::kOwn
+                                                               : wal::JournalThreads::kNone;
   options.segment_bytes = core.options.journal_segment_bytes;
   // The store keeps the limit itself, before it takes the commit gate; the journal's own is out of
   // reach.
@@ -257,6 +262,8 @@ Result<std::unique_ptr<Core>> OpenCore(const std::string& directory, const Store
   TAILRACE_ASSIGN_OR_RETURN(const ClockReading last, Replay(*core, cut));
   // Before the first checkpoint, which writes what an older build does not know.
   if (!core->identity.complete || core->identity.format_version != kStoreFormatVersion) {
+    // A complete store that lacks a directory has lost it: none may have a name that is not sure.
+    TAILRACE_RETURN_IF_ERROR(fs.SyncDirectory(core->paths.directory));
     core->identity.complete = true;
     TAILRACE_RETURN_IF_ERROR(WriteIdentity(fs, core->paths, core->identity));
   }
@@ -266,6 +273,11 @@ Result<std::unique_ptr<Core>> OpenCore(const std::string& directory, const Store
       *core->journal, *core->positions, *core->shards, [raw = core.get()](const Status& cause) {
         raw->Fail(cause.WithContext("the shard logs could not be written"));
       });
+  if (options.threads == StoreThreads::kNone) {
+    core->positions->SetWorkers(
+        {.make_durable = [raw = core.get()](Lsn end) { return raw->journal->WaitDurable(end); },
+         .fan_out = [raw = core.get()] { return raw->fan_out->RunInline(); }});
+  }
   TAILRACE_RETURN_IF_ERROR(AppendOpened(*core));
   core->recovery.torn_bytes = core->journal->recovery().torn_bytes;
   core->recovery.clean_close = core->journal->recovery().clean_close;

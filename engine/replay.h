@@ -7,9 +7,12 @@
 //   Replay replay(copy);
 //   Status status = ReplayJournal(wal::FileSystem::Posix(), "/backup/games", replay);
 //
-// A journal keeps its frames until they are drained into RocksDB and their segment is reused. So a
-// replay begins while a journal is young, and goes on before frames that it has not seen are gone;
-// it notices when it came too late.
+// A journal keeps its frames until they are drained into RocksDB and their segment is reused: while
+// a store is open that is about options.generation_bytes_max of writes later, and what was written
+// last before it was closed is there until the next opening. So a replay begins with a store's
+// first opening and goes on, with the same object, after each closing, or from copies of the
+// directory that are made often enough; it notices when it came too late. Whoever wants items'
+// changes only follows a stream instead.
 #pragma once
 
 #include <memory>
@@ -23,7 +26,7 @@
 namespace tailrace {
 
 // What a replay tells its owner, in the journal's order, from within Replay::Apply. Tables that the
-// store keeps for itself are not shown.
+// store keeps for itself are not shown. It must not call the replay; nothing it was given is kept.
 class ReplaySink {
  public:
   virtual ~ReplaySink() = default;
@@ -46,15 +49,16 @@ class Replay {
   explicit Replay(ReplaySink& sink);  // The sink outlives the replay.
   ~Replay();
 
-  // Applies the next frame. Frames come in the journal's order, from its first one on and without
-  // holes, the journal's own (epochs, marks, padding) included; one that was applied already is
-  // passed over, so that a caller may hand out the last ones again. Errors: kFailedPrecondition
-  // (the first frame is not the journal's first; frames are missing before this one; an opening of
-  // the store took applied ones back), kCorruption (it cannot be read, or does not fit what came
-  // before), kUnsupported (of a newer version). After an error every call gives the same one.
+  // Applies the next frame, as wal::ScanJournal (wal/journal.h) hands them out. Frames come in the
+  // journal's order, from its first one on and without holes, the journal's own (epochs, marks,
+  // padding) included; one that was applied already is passed over, so that a caller may hand out
+  // the last ones again. Errors: kFailedPrecondition (the first frame is not the journal's first;
+  // frames are missing before this one; an opening of the store took applied ones back),
+  // kCorruption (it cannot be read, or does not fit what came before), kUnsupported (of a newer
+  // version). After an error every call gives the same one: begin anew, with another replay.
   Status Apply(const wal::Frame& frame);
 
-  // Where the last applied frame ends.
+  // Where the last applied frame ends; 0 before the first.
   Lsn end() const;
 
   // The tables as of end(), by name.
@@ -65,7 +69,8 @@ class Replay {
   std::unique_ptr<State> state_;
 };
 
-// Hands the frames in a store's directory to `replay`, up to the last valid one. The store is
+// Hands the frames in a store's directory to `replay`, up to the last valid one; those that it has
+// applied already are passed over. The store is
 // closed, or died, or the directory is a copy. Changes nothing and takes no lock. After an unclean
 // end the last frames may be some that nobody was told to be safe, and that an opening of the store
 // would cut. Errors: those of Apply; kNotFound (no journal there); kCorruption (damage before the

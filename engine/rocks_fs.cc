@@ -11,6 +11,7 @@
 
 #include "engine/manifest_guard.h"
 #include "wal/clock.h"
+#include "wal/mutants.h"
 #include "wal/mutex.h"
 
 namespace tailrace::engine {
@@ -21,9 +22,18 @@ using rocksdb::IOStatus;
 using rocksdb::Slice;
 using wal::OpenMode;
 
+// A file that the disk would not let it look at, RocksDB calls corrupt, or its options wrong:
+// direct I/O above all, which nobody asked for.
+static bool BlamesTheWrongThing(const rocksdb::Status& status, const std::string& message) {
+  if (!status.IsCorruption() && !status.IsInvalidArgument()) return false;
+  return message.find("IO error: ") != std::string::npos ||
+         message.find("Direct I/O is not supported") != std::string::npos;
+}
+
 Status FromRocks(const rocksdb::Status& status) {
   if (status.ok()) return Status::Ok();
   std::string message = status.ToString();
+  if (BlamesTheWrongThing(status, message)) return IoError(std::move(message));
   switch (status.code()) {
     case rocksdb::Status::kNotFound:
       return NotFound(std::move(message));
@@ -137,6 +147,28 @@ class RocksRandomAccessFile final : public rocksdb::FSRandomAccessFile {
   const std::unique_ptr<wal::File> file_;
 };
 
+// A file that is to be ingested, read whole when it is opened, where an error can be told.
+// RocksDB's look at its bounds takes a file whose first block cannot be read for empty, and ingests
+// it so: its items would never be found. When it cannot read the last block, it ends the process.
+// One such file is open at a time, none larger than what a checkpoint writes.
+class RocksFileToIngest final : public rocksdb::FSRandomAccessFile {
+ public:
+  explicit RocksFileToIngest(std::string bytes) : bytes_(std::move(bytes)) {}
+
+  IOStatus Read(uint64_t offset, size_t n, const IOOptions&, Slice* result, char* scratch,
+                IODebugContext*) const override {
+    // Copied: RocksDB expects to find it there.
+    const size_t begin = std::min<uint64_t>(offset, bytes_.size());
+    *result = Slice(scratch, bytes_.copy(scratch, n, begin));
+    return IOStatus::OK();
+  }
+
+  IOStatus InvalidateCache(size_t, size_t) override { return IOStatus::OK(); }
+
+ private:
+  const std::string bytes_;
+};
+
 // Writes through at once: RocksDB has a buffer in front of it.
 class RocksWritableFile final : public rocksdb::FSWritableFile {
  public:
@@ -166,7 +198,8 @@ class RocksWritableFile final : public rocksdb::FSWritableFile {
   IOStatus Sync(const IOOptions&, IODebugContext*) override {
     const uint64_t synced_bytes = size_bytes_;
     Status status = file_->Sync();
-    if (status.ok() && manifest_) status = guard_.NoteSynced(*manifest_, synced_bytes);
+    const bool guarded = manifest_ && !TAILRACE_MUTANT("manifest-not-guarded");
+    if (status.ok() && guarded) status = guard_.NoteSynced(*manifest_, synced_bytes);
     return Outcome(status);
   }
   IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
@@ -301,9 +334,13 @@ class RocksLogger final : public rocksdb::Logger {
 // here fails instead of reaching the disk past the seam.
 class RocksFs final : public rocksdb::FileSystem {
  public:
-  RocksFs(wal::FileSystem& fs, std::unique_ptr<ManifestGuard> guard,
-          ManifestFailure on_manifest_failure)
-      : fs_(fs), guard_(std::move(guard)), on_manifest_failure_(std::move(on_manifest_failure)) {}
+  RocksFs(wal::FileSystem& fs, std::string directory, std::unique_ptr<ManifestGuard> guard,
+          ManifestFailure on_manifest_failure, OptionsFile options_file)
+      : fs_(fs),
+        directory_(std::move(directory)),
+        guard_(std::move(guard)),
+        on_manifest_failure_(std::move(on_manifest_failure)),
+        options_file_(options_file) {}
 
   const char* Name() const override { return "TailraceFileSystem"; }
 
@@ -318,6 +355,11 @@ class RocksFs final : public rocksdb::FileSystem {
   IOStatus NewRandomAccessFile(const std::string& path, const rocksdb::FileOptions&,
                                std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
                                IODebugContext*) override {
+    if (IsToIngest(path)) {
+      TAILRACE_ROCKS_ASSIGN(auto bytes, wal::ReadWholeFile(fs_, path, UINT64_MAX));
+      *result = std::make_unique<RocksFileToIngest>(std::move(bytes));
+      return IOStatus::OK();
+    }
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kRead));
     *result = std::make_unique<RocksRandomAccessFile>(std::move(file));
     return IOStatus::OK();
@@ -326,6 +368,9 @@ class RocksFs final : public rocksdb::FileSystem {
   IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                            std::unique_ptr<rocksdb::FSWritableFile>* result,
                            IODebugContext*) override {
+    if (options_file_ == OptionsFile::kRefused && NameOf(path).starts_with("OPTIONS-")) {
+      return IOStatus::NotSupported(path + ": options are not kept");
+    }
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kCreate));
     TAILRACE_ROCKS_ASSIGN(const uint64_t size_bytes, file->SizeBytes());
     if (size_bytes > 0) {
@@ -483,6 +528,12 @@ class RocksFs final : public rocksdb::FileSystem {
   }
 
  private:
+  // RocksDB's own files lie in its directory, those for it in one below.
+  bool IsToIngest(const std::string& path) const {
+    const ByteView directory = ByteView(path).substr(0, path.size() - NameOf(path).size());
+    return directory.size() > directory_.size() + 1 && directory.starts_with(directory_);
+  }
+
   std::unique_ptr<rocksdb::FSWritableFile> Writable(const std::string& path,
                                                     std::unique_ptr<wal::File> file,
                                                     uint64_t size_bytes,
@@ -493,18 +544,21 @@ class RocksFs final : public rocksdb::FileSystem {
   }
 
   wal::FileSystem& fs_;
+  const std::string directory_;
   const std::unique_ptr<ManifestGuard> guard_;
   const ManifestFailure on_manifest_failure_;
+  const OptionsFile options_file_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<rocksdb::Env>> NewRocksEnv(wal::FileSystem& fs, const std::string& directory,
-                                                  ManifestFailure on_manifest_failure) {
+                                                  ManifestFailure on_manifest_failure,
+                                                  OptionsFile options_file) {
   TAILRACE_ASSIGN_OR_RETURN(auto guard, ManifestGuard::Open(fs, directory));
   TAILRACE_RETURN_IF_ERROR(guard->CutTail().status());
-  return rocksdb::NewCompositeEnv(
-      std::make_shared<RocksFs>(fs, std::move(guard), std::move(on_manifest_failure)));
+  return rocksdb::NewCompositeEnv(std::make_shared<RocksFs>(
+      fs, directory, std::move(guard), std::move(on_manifest_failure), options_file));
 }
 
 }  // namespace tailrace::engine

@@ -33,12 +33,20 @@ rocksdb::IOStatus ToRocks(const Status& status);
 // threads; must not call RocksDB.
 using ManifestFailure = std::function<void(const Status&)>;
 
+// RocksDB keeps a record of its options beside its files. Nobody here reads it, and to write it is
+// most of what opening a small store costs.
+enum class OptionsFile {
+  kWritten,
+  kRefused,  // For simulation. RocksDB complains about it in its information log and goes on.
+};
+
 // An Env for the RocksDB in `directory`, whose files are those of `fs` and whose threads and clock
 // are the machine's. Before it returns, the MANIFEST is cut to what was durable. `fs` outlives the
 // Env, and the Env every DB opened with it; no other process may have the directory open (the
 // store's lock sees to that). One Env serves one opening: after the DB was closed, make another.
 // `on_manifest_failure` may be empty. Errors: ManifestGuard's.
 Result<std::unique_ptr<rocksdb::Env>> NewRocksEnv(wal::FileSystem& fs, const std::string& directory,
-                                                  ManifestFailure on_manifest_failure = nullptr);
+                                                  ManifestFailure on_manifest_failure = nullptr,
+                                                  OptionsFile options_file = OptionsFile::kWritten);
 
 }  // namespace tailrace::engine

@@ -36,6 +36,14 @@ Result<StoredItem> ParseStored(ByteView value, TableId table) {
   return StoredItem{Lsn{LoadLittle<uint64_t>(value.data())}, std::string(value.substr(kLsnBytes))};
 }
 
+// For simulation, where nobody reads it.
+class NoLog final : public rocksdb::Logger {
+ public:
+  NoLog() : Logger(rocksdb::HEADER_LEVEL) {}
+  using Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
 rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   rocksdb::Options options;
   options.env = env;
@@ -45,7 +53,9 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   options.keep_log_file_num = 1;
   options.max_open_files = kOpenFilesMax;
   options.max_background_jobs = 2;
-  options.avoid_unnecessary_blocking_io = true;
+  options.avoid_unnecessary_blocking_io = from.background_work;
+  options.disable_auto_compactions = !from.background_work;
+  if (!from.background_work) options.info_log = std::make_shared<NoLog>();
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = rocksdb::NewLRUCache(from.block_cache_bytes);
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));
@@ -76,9 +86,10 @@ Result<std::unique_ptr<ItemIndex>> RocksIndex::Open(wal::FileSystem& fs,
                                                     const ItemIndexOptions& from) {
   std::unique_ptr<RocksIndex> index(new RocksIndex(fs, directory, from));
   TAILRACE_ASSIGN_OR_RETURN(
-      index->env_, NewRocksEnv(fs, directory, [failure = index->failure_](const Status& cause) {
-        failure->Note(cause);
-      }));
+      index->env_,
+      NewRocksEnv(
+          fs, directory, [failure = index->failure_](const Status& cause) { failure->Note(cause); },
+          from.background_work ? OptionsFile::kWritten : OptionsFile::kRefused));
   index->options_ = MakeOptions(index->env_.get(), from);
   index->options_.listeners.push_back(index->failure_);
   TAILRACE_RETURN_IF_ERROR(index->OpenFamilies());

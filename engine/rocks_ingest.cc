@@ -2,6 +2,7 @@
 
 #include "engine/rocks_fs.h"
 #include "wal/coding.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 
@@ -63,7 +64,7 @@ Status RocksIngest::Turn(TableId table) {
 Status RocksIngest::Set(TableId table, ByteView key, Lsn lsn, ByteView image) {
   TAILRACE_RETURN_IF_ERROR(Turn(table));
   value_.resize(kLsnBytes);
-  StoreLittle(value_.data(), lsn.value);
+  StoreLittle(value_.data(), TAILRACE_MUTANT("stored-without-lsn") ? uint64_t{0} : lsn.value);
   value_.append(image);
   return Add(key, value_);
 }
@@ -154,6 +155,7 @@ Status RocksIngest::TakeAlongBelow(ByteView key) {
 
 Status RocksIngest::TakeAlongRest() {
   for (; leaving_->valid(); leaving_->Next()) {
+    if (TAILRACE_MUTANT("move-leaves-items-behind")) break;
     TAILRACE_RETURN_IF_ERROR(own_.back().second->Put(leaving_->key(), leaving_->stored()));
   }
   return leaving_->status();
@@ -209,6 +211,9 @@ Status RocksIngest::Commit(ByteView cut) {
     add(family, *shared_);
   }
   add(index_.default_family_, *default_);
+  for (; TAILRACE_MUTANT("ingest-in-pieces") && all.size() > 1; all.pop_back()) {
+    (void)index_.db_->IngestExternalFiles({all.back()}).ok();
+  }
   if (const auto ingested = index_.db_->IngestExternalFiles(all); !ingested.ok()) {
     index_.residences_unsure_ = true;
     return FromRocks(ingested);

@@ -1,6 +1,7 @@
 #include "engine/rocks_shared_family.h"
 
 #include "wal/coding.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -20,7 +21,7 @@ class DeadTableFilter final : public rocksdb::CompactionFilter {
     if (!table) return false;
     if (table != table_) {
       table_ = table;
-      table_is_dead_ = dead_.contains(*table);
+      table_is_dead_ = dead_.contains(*table) && !TAILRACE_MUTANT("dead-keys-stay");
     }
     if (table_is_dead_) ++removed_;
     return table_is_dead_;
@@ -59,7 +60,7 @@ std::string SharedPrefix(TableId table) {
 }
 
 std::string SharedEnd(TableId table) {
-  if (table.value == UINT64_MAX) return {};
+  if (table.value == UINT64_MAX || TAILRACE_MUTANT("cursor-leaves-its-table")) return {};
   return SharedPrefix(TableId{table.value + 1});
 }
 

@@ -5,6 +5,7 @@
 
 #include "engine/catalogue_writer.h"
 #include "shards/commit.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -142,7 +143,7 @@ Status ShardControl::CheckLeadsToAll(const Stream& stream, const Shard& named,
   std::set<ShardId> led_to;
   for (const Shard* shard : LineageOf(stream, named)) led_to.insert(shard->id);
   for (const Shard* shard : LineageOf(stream, other)) {
-    if (led_to.contains(shard->id)) continue;
+    if (led_to.contains(shard->id) || TAILRACE_MUTANT("merged-with-ancestors")) continue;
     TAILRACE_RETURN_IF_ERROR(CheckHoldsNothing(stream, *shard));
   }
   return Status::Ok();
@@ -154,6 +155,7 @@ Status ShardControl::CheckHoldsNothing(const Stream& stream, const Shard& shard)
   // Opened just now: whatever it holds is on its way.
   if (behind_last.status().code() == StatusCode::kNotFound) return Status::Ok();
   TAILRACE_RETURN_IF_ERROR(behind_last.status());
+  if (TAILRACE_MUTANT("merged-with-records")) return Status::Ok();
   if (behind_last->next <= shard.trimmed_below) return Status::Ok();
   return FailedPrecondition(Named(shard.id) +
                             " holds records that have not expired: a reader could not be led to "
@@ -169,6 +171,7 @@ Status ShardControl::CheckNothingOnItsWay(StreamId stream, HashRange range) cons
     TAILRACE_RETURN_IF_ERROR(frame.status());
     at = frame->end;
     if (frame->type != shards::kCommitFrame) continue;
+    if (TAILRACE_MUTANT("merged-while-written-to")) continue;
     TAILRACE_ASSIGN_OR_RETURN(const shards::Commit commit, shards::DecodeCommit(frame->payload));
     for (const shards::Change& change : commit.changes) {
       if (change.stream == stream && range.Contains(change.partition_hash())) {
@@ -207,6 +210,7 @@ Result<size_t> ShardControl::RotateSome() {
       return false;
     }
     const auto first = core_.shards->Seek(stream.id, shard.id, shards::StartAt::kLatest);
+    if (TAILRACE_MUTANT("idle-shards-rotate")) return first.ok();
     return first.ok() && first->next > shard.starting;  // Never written to: idle.
   };
   // Looked for without the gate, since most often there is none.

@@ -13,7 +13,6 @@
 #include "engine/fork_guard.h"
 #include "engine/get_path.h"
 #include "engine/index_backfill.h"
-#include "engine/item_codec.h"
 #include "engine/maintenance.h"
 #include "engine/page_path.h"
 #include "engine/recovery.h"
@@ -55,7 +54,7 @@ class StoreImpl final : public Store, public engine::ConsumerHost {
   }
 
   void Start() {
-    core_->fan_out->Start();
+    if (core_->options.threads == StoreThreads::kOwn) core_->fan_out->Start();
     checkpointer_.Start();
     maintenance_.Start();
   }
@@ -169,10 +168,14 @@ class StoreImpl final : public Store, public engine::ConsumerHost {
   }
 
   // What consumers need besides.
+  Status MayCall() const override { return Open(); }
   const Clock& clock() const override { return *core_->options.clock; }
   Lsn fanned_out() const override { return core_->positions->fanned_out(); }
   Result<KeyedPage> ReadItems(TableId table, const std::string& lower, const std::string& upper,
-                              const PageLimits& limits) override;
+                              const PageLimits& limits) override {
+    TAILRACE_RETURN_IF_ERROR(Open());
+    return engine::ReadItems(*core_, table, {lower, upper}, limits);
+  }
   Result<shards::Backlog> BacklogFrom(const Position& position) override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return core_->shards->BacklogFrom(position);
@@ -208,7 +211,7 @@ class StoreImpl final : public Store, public engine::ConsumerHost {
 };
 
 Status StoreImpl::MayEnter() const {
-  TAILRACE_RETURN_IF_ERROR(fork_guard_.Check());
+  TAILRACE_RETURN_IF_ERROR(fork_guard_.Check("store"));
   return engine::RefuseReentry();
 }
 
@@ -329,39 +332,6 @@ Result<std::vector<std::optional<Item>>> StoreImpl::BatchGet(const std::vector<I
   return engine::GetItems(*core_, keys, engine::Together::kNo);
 }
 
-Result<engine::ConsumerHost::KeyedPage> StoreImpl::ReadItems(TableId table,
-                                                             const std::string& lower,
-                                                             const std::string& upper,
-                                                             const PageLimits& limits) {
-  TAILRACE_RETURN_IF_ERROR(Open());
-  if (core_->catalogue.Get().catalogue->Find(table) == nullptr) {
-    return NotFound("table " + std::to_string(table.value) + " was dropped");
-  }
-  KeyedPage page;
-  Lsn rests_on;
-  {
-    TAILRACE_ASSIGN_OR_RETURN(
-        auto cursor, engine::MergedCursor::Open(core_->buffer, *core_->index, table, lower, upper,
-                                                engine::Direction::kForward));
-    uint64_t bytes = 0;
-    while (cursor->Next()) {
-      if (!page.items.empty() &&
-          (page.items.size() >= limits.records_max || bytes >= limits.bytes_max)) {
-        page.more = true;
-        break;
-      }
-      bytes += cursor->image().size();
-      TAILRACE_ASSIGN_OR_RETURN(Item item, DecodeItem(cursor->image()));
-      page.items.push_back({std::string(cursor->key()), cursor->lsn(), std::move(item)});
-    }
-    TAILRACE_RETURN_IF_ERROR(cursor->status());
-    rests_on = cursor->rests_on();
-  }
-  TAILRACE_RETURN_IF_ERROR(core_->positions->WaitSafe(rests_on + 1));
-  page.met_below = core_->positions->safe();
-  return page;
-}
-
 // ---- Streams ----
 
 Result<StreamInfo> StoreImpl::EnableStream(const std::string& table, ViewType view,
@@ -379,46 +349,22 @@ Status StoreImpl::DisableStream(const std::string& table) {
 
 Result<std::vector<StreamInfo>> StoreImpl::ListStreams(const std::optional<std::string>& table) {
   TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, ReadableCatalogue());
-  std::vector<StreamInfo> streams;
-  for (const auto& [id, stream] : catalogue->streams().streams()) {
-    if (table && stream.table_name != *table) continue;
-    TAILRACE_ASSIGN_OR_RETURN(StreamInfo info, engine::ViewStream(stream));
-    streams.push_back(std::move(info));
-  }
-  return streams;
+  return engine::ViewStreams(catalogue->streams(), table);
 }
 
 Result<StreamInfo> StoreImpl::DescribeStream(StreamId stream) {
   TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, ReadableCatalogue());
-  const shards::Stream* found = catalogue->streams().Find(stream);
-  if (found == nullptr) {
-    return NotFound("there is no stream " + std::to_string(stream.value));
-  }
-  return engine::ViewStream(*found);
+  return engine::ViewStream(catalogue->streams(), stream);
 }
 
 Result<ChangePage> StoreImpl::ReadShard(const Position& position, const PageLimits& limits) {
   TAILRACE_RETURN_IF_ERROR(Open());
   const auto catalogue = core_->catalogue.Get().catalogue;
-  const shards::Stream* stream = catalogue->streams().Find(position.stream);
-  if (stream == nullptr) {
-    return NotFound("there is no stream " + std::to_string(position.stream.value) +
-                    "; its records have expired");
-  }
+  const shards::Stream* const stream = catalogue->streams().Find(position.stream);
+  if (stream == nullptr) return engine::NoStream(position.stream);
   TAILRACE_ASSIGN_OR_RETURN(const KeySchema keys, engine::FromProto(stream->keys));
-  TAILRACE_ASSIGN_OR_RETURN(shards::Page page, core_->shards->Read(position, limits));
-  ChangePage view;
-  view.gap = page.gap;
-  view.next = page.next;
-  view.caught_up = page.caught_up;
-  view.end_of_shard = page.end_of_shard;
-  for (const shards::Record& record : page.records) {
-    TAILRACE_ASSIGN_OR_RETURN(
-        ChangeRecord one,
-        engine::ViewRecord(core_->identity.store_id, *stream, keys, position.shard, record));
-    view.records.push_back(std::move(one));
-  }
-  return view;
+  TAILRACE_ASSIGN_OR_RETURN(const shards::Page page, core_->shards->Read(position, limits));
+  return engine::ViewPage(core_->identity.store_id, *stream, keys, position.shard, page);
 }
 
 Result<ShardInfo> StoreImpl::DescribeShard(StreamId stream, ShardId shard) {
@@ -517,7 +463,7 @@ WriteRequest WriteRequest::Check(std::string table, Item key, Condition conditio
 
 Result<std::unique_ptr<Store>> Store::Open(const std::string& directory,
                                            const StoreOptions& options) {
-  TAILRACE_RETURN_IF_ERROR(engine::ForkGuard::CheckNewStore());
+  TAILRACE_RETURN_IF_ERROR(engine::ForkGuard::AdmitStore());
   TAILRACE_ASSIGN_OR_RETURN(auto core, engine::OpenCore(directory, options));
   auto store = std::make_unique<StoreImpl>(std::move(core));
   store->Start();

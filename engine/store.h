@@ -5,8 +5,13 @@
 //   store->Put("UserGames", Item{{"game_id", Value::N(2345)}, ...});
 //
 // All methods of Store may be called from any number of threads at once, except Close and the
-// destructor. A callable passed to a write (condition, updater) runs while the item is locked: it
-// must not call the store (kFailedPrecondition) and should be quick.
+// destructor. All of them may wait: for the disk, for a lock on an item, writes also while the
+// journal is full (StoreOptions::journal_bytes_max); none has a time limit unless it takes one.
+// What they are given is only read while the call lasts; what they return belongs to the caller.
+//
+// A callable passed to a write (condition, updater) runs in the calling thread while the item is
+// locked, and may run again for the same write. It must not call the store, nor a reader or worker
+// of it (kFailedPrecondition), must not throw, and should be quick.
 //
 // Replies rest on safe ground: no answer (an item, "not found", a refused condition, a list of
 // tables) shows anything that a crash covered by the store's durability could take back.
@@ -14,8 +19,14 @@
 // Errors that any method may return besides those it names: kClosed after Close;
 // kFailedPrecondition in a forked child of the process that opened the store (the store stays with
 // the parent; its destructor does nothing in the child); kReadOnly from writes once an earlier
-// write or sync to disk failed (reopen the store); kOutcomeUnknown when the failure came while the
-// call waited; kIoError and kCorruption from the disk.
+// write or sync to disk failed (reopen the store); kNoSpace from writes while the disk is full
+// (nothing was changed); kOutcomeUnknown when the failure came while the call waited; kIoError and
+// kCorruption from the disk. An error of a write means that nothing was changed, but for
+// kOutcomeUnknown. What to do on each: docs/embedding.md.
+//
+// Numbers of their own types (SequenceNumber, ShardId, Lsn, ...) have their value in `.value`.
+// Messages show sequence numbers as the `tailrace` command does, which shards/sequence_number.h
+// turns into text and back.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +48,8 @@
 
 namespace tailrace {
 
+// What reading a shard needs, in shards/shard_reader.h. A Position is five numbers, to be kept
+// wherever one likes, also across restarts.
 using shards::Gap;
 using shards::PageLimits;
 using shards::Position;
@@ -45,28 +58,32 @@ using shards::StartAt;
 // ---------------------------------------------------------------------------------------- tables
 
 struct TableSpec {
-  std::string name;  // 3 to 255 of [A-Za-z0-9_.-].
-  KeySchema keys;
-  std::optional<ViewType> stream = std::nullopt;  // Enable a stream from the start.
-  std::vector<IndexSpec> indexes = {};            // Local ones can only be made here.
+  // 3 to 255 of [A-Za-z0-9_.-]. Names that begin with "_tailrace." are the store's own.
+  std::string name;
+  KeySchema keys;  // Fixed for the table's life.
+  // Enable a stream from the start, with the store's retention and shards. For others, or later:
+  // EnableStream.
+  std::optional<ViewType> stream = std::nullopt;
+  std::vector<IndexSpec> indexes = {};  // Local ones can only be made here.
 };
 
 struct TableInfo {
   std::string name;
-  TableId id;
+  TableId id;  // Another one when a table of the same name is made anew.
   KeySchema keys;
-  uint64_t created_ms = 0;
+  uint64_t created_ms = 0;                // Since 1970, by the wall clock.
   std::optional<ViewType> stream_view;    // Set while a stream is enabled.
   std::optional<StreamId> latest_stream;  // The newest stream of this table, enabled or not.
-  std::string latest_stream_label;
+  std::string latest_stream_label;        // "2015-05-11T21:21:33.291"; empty without one.
   std::optional<std::string> time_to_live_attribute;  // Set while expired items are deleted.
   std::vector<IndexInfo> indexes;                     // By name.
 };
 
 // ---------------------------------------------------------------------------------------- writes
 
-// A commit's place in the journal, to wait for later. Valid as long as the store is open; after
-// that (or in another process) it means nothing.
+// A commit's place in the journal, to wait for later. Good for this opening of the store, copied
+// freely; afterwards, in another process or with another store, it means nothing, and is not always
+// recognised. One that was not given out by the store (`CommitToken{}`) waits for nothing.
 struct CommitToken {
   Lsn end;
 };
@@ -78,15 +95,16 @@ enum class WaitFor {
   kNothing,  // Return at once, with the token; the write may still be lost until Wait(token).
 };
 
-// Sees the item as it is (null: there is none); true lets the write go on.
+// Sees the item as it is (null: there is none), before any updater; true lets the write go on. The
+// item is only there during the call.
 using Condition = std::function<bool(const Item* existing)>;
 
 // Sees the item as it is (empty: there is none) and leaves it as it shall be (empty: deleted). A
-// failure ends the write, nothing is changed, and the failure is returned.
+// failure ends the write, nothing is changed, and the failure is returned as it is.
 using Updater = std::function<Status(std::optional<Item>& item)>;
 
 struct WriteOptions {
-  Condition condition = nullptr;
+  Condition condition = nullptr;  // Null: always.
   ReturnItems return_items = ReturnItems::kNone;
   WaitFor wait = WaitFor::kSafe;
 };
@@ -94,15 +112,17 @@ struct WriteOptions {
 enum class WriteOutcome {
   kApplied,    // The item changed; one change record goes to the table's stream, if it has one.
   kUnchanged,  // The item already was so (or already absent): nothing was written, no record.
-  kRejected,   // The condition said no; nothing was written. old_item is set if asked for.
+  kRejected,   // The condition said no; nothing was written.
 };
 
 struct WriteResult {
   WriteOutcome outcome = WriteOutcome::kApplied;
-  std::optional<Item> old_item;  // With ReturnItems::kOld or kBoth, if there was one.
-  std::optional<Item> new_item;  // With ReturnItems::kNew or kBoth, if there is one.
-  SequenceNumber sequence;       // Of the change; SequenceNumber{0} unless applied.
-  CommitToken token;             // What to wait for; also of what an unchanged reply rests on.
+  // With ReturnItems::kOld or kBoth: the item before the call, if there was one. With kNew or
+  // kBoth: after it, if there is one. Where nothing was written both are the item as it is.
+  std::optional<Item> old_item;
+  std::optional<Item> new_item;
+  SequenceNumber sequence;  // Of the change; SequenceNumber{0} unless applied.
+  CommitToken token;        // What to wait for; also of what an unchanged reply rests on.
 };
 
 // One write among several: of a transaction, or of a batch.
@@ -130,8 +150,9 @@ struct WriteRequest {
 
 struct TransactOptions {
   // Not empty: the transaction is remembered under this token, 1 to kIdempotencyTokenBytesMax bytes
-  // of UTF-8, for kIdempotencyTokenMs of the store's age. Meanwhile the same request with the same
-  // token changes nothing and gives the first outcome again, also after a crash.
+  // of UTF-8, for kIdempotencyTokenMs of the store's age (StoreStats::age_ms). Meanwhile the same
+  // request with the same token changes nothing and gives the first outcome again, also after a
+  // crash or a reopening. Draw a new one for each transaction. Empty: it is not remembered.
   std::string idempotency_token = {};
 
   // Two requests count as the same if they have the same writes in the same order: kind, table
@@ -169,20 +190,22 @@ struct ItemKey {
 };
 
 struct QueryRequest {
-  Value partition;          // The partition key's value.
-  SortCondition sort = {};  // kAny: the whole partition.
-  bool forward = true;      // False: from the highest sort key down.
-  uint32_t items_max = 1000;
-  uint64_t bytes_max = 1 << 20;                    // Of item sizes; at least one item is returned.
-  std::optional<Item> start_after = std::nullopt;  // The last page's last_key.
-  std::string index = {};                          // Of the table, by name. Empty: the table.
+  Value partition;  // The partition key's value, of the index if one is named.
+  SortCondition sort = SortCondition::Any();  // The whole partition.
+  bool forward = true;                        // False: from the highest sort key down.
+  uint32_t items_max = 1000;                  // Not 0.
+  uint64_t bytes_max = 1 << 20;  // Of Item::SizeBytes together; at least one item is returned.
+  // The last_key of the page before, in an otherwise equal request.
+  std::optional<Item> start_after = std::nullopt;
+  std::string index = {};  // Of the table, by name. Empty: the table.
 };
 
+// Fields as in QueryRequest.
 struct ScanRequest {
   uint32_t items_max = 1000;
   uint64_t bytes_max = 1 << 20;
   std::optional<Item> start_after = std::nullopt;
-  std::string index = {};  // Of the table, by name. Empty: the table.
+  std::string index = {};
   // Part `segment` of `total_segments` equal ones of the partition keys' hashes, so that several
   // threads may share a scan. The same numbers on every page.
   uint32_t segment = 0;
@@ -191,35 +214,37 @@ struct ScanRequest {
 
 struct ItemPage {
   std::vector<Item> items;
-  // Set when there may be more: the next request's start_after. It has the table's key attributes,
+  // Absent: this was the last page. Set when there may be more (the next page may be empty): the
+  // next request's start_after. It has the table's key attributes,
   // and in an index the index's besides, since items may share those.
   std::optional<Item> last_key;
 };
 
 // ---------------------------------------------------------------------------------------- streams
 
+// Fixed for the stream's life.
 struct StreamOptions {
-  uint64_t retention_ms = 0;  // 0: the store's.
-  uint32_t shards = 0;        // 0: the store's.
+  uint64_t retention_ms = 0;  // 0: what StoreOptions says now.
+  uint32_t shards = 0;        // At the start, up to kShardsPerStreamMax. 0: what StoreOptions says.
 };
 
 struct ShardInfo {
   ShardId id;
-  std::string name;  // "shardId-…", stable, sorts by creation.
-  uint64_t hash_first = 0;
+  std::string name;         // "shardId-…", stable, sorts by creation.
+  uint64_t hash_first = 0;  // Of the partition-key hashes it takes, both included.
   uint64_t hash_last = 0;
   std::optional<ShardId> parent;  // To be read to its end first. It may have expired and be gone.
   SequenceNumber starting;        // Behind the parent's ending.
-  std::optional<SequenceNumber> ending;  // Set once the shard is sealed.
-  SequenceNumber trimmed_below;
+  std::optional<SequenceNumber> ending;  // Set once the shard is sealed: it takes no more records.
+  SequenceNumber trimmed_below;          // Records below have expired.
 };
 
 struct StreamInfo {
   StreamId id;
   TableId table;
-  std::string table_name;
+  std::string table_name;  // Stays after the table was dropped, as `keys` does.
   KeySchema keys;
-  std::string label;
+  std::string label;  // As TableInfo::latest_stream_label.
   ViewType view = ViewType::kKeysOnly;
   bool enabled = false;
   uint64_t created_ms = 0;
@@ -232,101 +257,106 @@ struct ChangeRecord {
   std::string event_id;  // 32 hex digits, unique, the same at every reading.
   ChangeKind kind = ChangeKind::kInsert;
   SequenceNumber sequence;
-  SequenceNumber commit;        // The commit's LSN; records of one transaction share it.
+  SequenceNumber commit;        // Of its commit; records of one transaction share it.
   uint32_t commit_changes = 1;  // Changes of that commit, those without a stream included.
   StreamId stream;
   ShardId shard;
   uint64_t ordinal = 0;  // 1, 2, 3, … within the shard.
-  uint64_t wall_ms = 0;  // Never falls within a shard.
+  uint64_t wall_ms = 0;  // Of the commit, since 1970. Never falls within a shard.
   Actor actor = Actor::kUser;
   ViewType view = ViewType::kKeysOnly;
-  Item keys;
-  std::optional<Item> new_image;
-  std::optional<Item> old_image;
-  uint64_t size_bytes = 0;  // Of keys and the images present, as the service counts.
+  Item keys;                      // The table's key attributes.
+  std::optional<Item> new_image;  // If the view shows it and the item is there afterwards.
+  std::optional<Item> old_image;  // If the view shows it and the item was there before.
+  uint64_t size_bytes = 0;        // Of keys and the images present, as the service counts.
 };
 
-// A page of a shard. See shards::Page for what each field promises.
+// A page of a shard.
 struct ChangePage {
-  std::optional<Gap> gap;
+  std::optional<Gap> gap;  // If set, what is missing before `records`; reading went on behind it.
   std::vector<ChangeRecord> records;
-  Position next;
-  bool caught_up = false;
-  bool end_of_shard = false;
+  Position next;              // Where to go on.
+  bool caught_up = false;     // Nothing more is there now: wait, or come back later.
+  bool end_of_shard = false;  // Nothing more will ever come: go on with the shard's children.
 };
 
-// ----------------------------------------------------------------------------------------
-// statistics
+// ------------------------------------------------------------------------------------- statistics
 
+// Numbers of one moment, about; what rises while they are read may be a little apart.
 struct StoreStats {
-  StoreId store_id;
-  Epoch epoch;
+  StoreId store_id;  // Drawn when the store was made.
+  Epoch epoch;       // Counts the openings.
   Durability durability = Durability::kSync;
-  // Of the journal. Its own frames count in the first two, so they may lie above the others for
-  // good; to wait for something there are commit tokens.
+  // How far each has come in the journal: written to it, on stable storage; and what may be shown,
+  // what readers of streams see, what is in RocksDB, what the journal has forgotten. The journal's
+  // own frames count in the first two, so they may lie above the others for good; to wait for
+  // something there are commit tokens.
   Lsn appended, durable;
   Lsn safe, fanned_out, cut, recycled;
-  uint64_t journal_live_bytes = 0;
-  uint64_t journal_disk_bytes = 0;
-  uint64_t index_bytes = 0;  // RocksDB's files.
-  uint64_t index_level0_files = 0;
-  uint64_t wall_ms = 0;  // What the store's clock says now, in ms since 1970.
-  uint64_t age_ms = 0;
-  uint64_t downtime_pending_ms = 0;
-  uint64_t checkpoints = 0;  // Since opening.
+  uint64_t journal_live_bytes = 0;   // Appended and not recycled: at most journal_bytes_max, about.
+  uint64_t journal_disk_bytes = 0;   // Its files, spare ones included.
+  uint64_t index_bytes = 0;          // RocksDB's files.
+  uint64_t index_level0_files = 0;   // Of the family that has most; many slow reads down.
+  uint64_t wall_ms = 0;              // What the store's clock says now, in ms since 1970.
+  uint64_t age_ms = 0;               // The store's age: what retention and tokens go by.
+  uint64_t downtime_pending_ms = 0;  // Not in it yet: StoreOptions::downtime_confirmation_ms.
+  uint64_t checkpoints = 0;          // Since opening.
   // Since opening, by upkeep in tables with a time to live.
   uint64_t expiry_items_scanned = 0;
   uint64_t expired_items_deleted = 0;
   struct Shard {
     StreamId stream;
     ShardId shard;
-    uint64_t bytes = 0;
-    uint64_t segments = 0;
-    uint64_t records = 0;  // Ever appended.
-    SequenceNumber last_sequence;
+    uint64_t bytes = 0;            // Of its files …
+    uint64_t segments = 0;         // … and how many.
+    uint64_t records = 0;          // Ever appended.
+    SequenceNumber last_sequence;  // Of the newest; 0 without one.
   };
   std::vector<Shard> shards;
   // What the last opening did.
-  uint64_t recovered_frames = 0;
+  uint64_t recovered_frames = 0;  // Replayed from the journal.
   uint64_t recovery_us = 0;
-  uint64_t torn_bytes = 0;
-  bool clean_close = false;
+  uint64_t torn_bytes = 0;   // Of an unfinished tail, which was cut: nobody was promised it.
+  bool clean_close = false;  // The store had been closed, or is new.
 };
 
-// ---------------------------------------------------------------------------------------- the
-// store
+// ------------------------------------------------------------------------------------- the store
 
 class Store {
  public:
-  // Opens the store in `directory`, recovering it if it was not closed. On OK everything that was
-  // ever acknowledged is there, and the store owns the directory until it is closed. Errors: kBusy
+  // Opens the store in `directory`, recovering it if it was not closed; takes about as long as it
+  // takes to read what the journal holds. On OK everything that was ever acknowledged is there, and
+  // the store owns the directory until it is closed or destroyed. Of the options only the
+  // durability is kept with the store. A process may have several stores open. Errors: kBusy
   // (another opener has it; the message names it), kNotFound (no store there and create_if_missing
-  // is off), kInvalidArgument (options; a directory that holds something else), kFailedPrecondition
-  // (the directory is a symbolic link, belongs to another user, or others may write to it; this
-  // process is a fork of one that had a store open),
+  // is off, or there is no directory to make it in), kInvalidArgument (options; a directory that
+  // holds something else), kFailedPrecondition (the directory is a symbolic link, belongs to
+  // another user, or others may write to it; this process is a fork of one that had a store open),
   // kUnsupported (a newer format), kCorruption (damage to what was once durable: file and place are
   // in the message, nothing was changed).
   static Result<std::unique_ptr<Store>> Open(const std::string& directory,
                                              const StoreOptions& options);
 
-  // Closes, ignoring errors: call Close to learn of them.
+  // Closes, ignoring errors: call Close to learn of them. Whatever was opened on the store
+  // (readers, workers, a LocalServer) is destroyed before.
   virtual ~Store() = default;
 
   // Makes everything durable and drains it into RocksDB, so that the next opening has nothing to
   // replay; then gives the directory free. Writes whose tokens nobody waited for are part of it. No
-  // other call may be under way. Later calls say kClosed. A failure says that not all is durable;
-  // the store is closed all the same.
+  // other call may be under way. Later calls say kClosed, but for Close, which does nothing. A
+  // failure says that not all is durable; the store is closed all the same.
   virtual Status Close() = 0;
 
   // ---- Tables ----
 
-  // Errors: kInvalidArgument (name, keys, indexes), kAlreadyExists.
+  // Makes a table, which can be used on return. Errors: kInvalidArgument (name, keys, indexes),
+  // kAlreadyExists.
   virtual Result<TableInfo> CreateTable(const TableSpec& spec) = 0;
   // Drops the table, its items and its indexes; its stream, if enabled, is disabled and stays
   // readable until its records expire. kNotFound.
   virtual Status DropTable(const std::string& table) = 0;
   virtual Result<TableInfo> DescribeTable(const std::string& table) = 0;  // kNotFound.
-  virtual Result<std::vector<TableInfo>> ListTables() = 0;                // By name.
+  virtual Result<std::vector<TableInfo>> ListTables() = 0;  // By name, without the store's own.
   // Makes a global index of a table in use. From now on writes keep it up; what was there before,
   // upkeep adds at options.backfill_items_per_second. Until that is done (TableInfo tells;
   // Event::Kind::kIndexActive) the index cannot be read. kNotFound (table), kAlreadyExists,
@@ -344,16 +374,22 @@ class Store {
 
   // ---- Items ----
 
+  // Writes return when they are as safe as the store's durability says, unless told otherwise
+  // (WriteOptions::wait), and are seen by all who read from then on. Of writes to one item under
+  // way at once, each sees the one before it. With a stream each change is one record.
+
   // Puts `item` in place of any item with its key. kNotFound (table), kInvalidArgument (key or item
   // breaks a limit, or an attribute is the key of an index and has another type, is empty or too
   // long; the message names it). Update and Transact refuse the same.
   virtual Result<WriteResult> Put(const std::string& table, const Item& item,
                                   const WriteOptions& options = {}) = 0;
-  // Deletes the item with this key (`key` holds exactly the key attributes).
+  // Deletes the item with this key. Here and below, `key` holds the table's key attributes and
+  // nothing else (kInvalidArgument); kNotFound is the table's: an item that is not there is an
+  // outcome.
   virtual Result<WriteResult> Delete(const std::string& table, const Item& key,
                                      const WriteOptions& options = {}) = 0;
   // Changes the item with this key by `updater`, which may create or delete it. The key attributes
-  // must stay as they are (kInvalidArgument).
+  // must stay as they are (kInvalidArgument). Besides, errors as Put, and what the updater returns.
   virtual Result<WriteResult> Update(const std::string& table, const Item& key,
                                      const Updater& updater, const WriteOptions& options = {}) = 0;
 
@@ -371,19 +407,22 @@ class Store {
                                           const TransactOptions& options = {}) = 0;
 
   // Up to kBatchWriteItemsMax writes one after another, each for itself: the results, in the order
-  // of the request, are those that the single calls would have given. Waits once, at the end.
+  // of the request, are those that the single calls would have given; an item may be there twice.
+  // Waits once, at the end.
   // kInvalidArgument (no write or too many); other errors are each write's own, and do not keep the
   // others from being made. kOutcomeUnknown concerns all.
   virtual Result<std::vector<Result<WriteResult>>> BatchWrite(
       const std::vector<WriteRequest>& writes, WaitFor wait = WaitFor::kSafe) = 0;
 
-  // Waits until the commit is as safe as the store's durability says. kInvalidArgument: a token
-  // that this opening of the store has not given out.
+  // Waits until the commit, and all before it, are as safe as the store's durability says.
+  // kInvalidArgument: a token above all that this opening of the store has given out.
   virtual Status Wait(const CommitToken& token) = 0;
   // Waits until readers of streams can see the commit too: fan-out follows writes at once, but
   // apart from them. kInvalidArgument like Wait.
   virtual Status WaitFannedOut(const CommitToken& token) = 0;
 
+  // The item as it is, writes that were answered before the call included; absent: there is none.
+  // kNotFound (table), kInvalidArgument (key).
   virtual Result<std::optional<Item>> Get(const std::string& table, const Item& key) = 0;
   // Up to kTransactionItemsMax items of any tables, as they all are at one moment, in the order of
   // the request. A key may be asked for more than once. Keeps writers of these items waiting while
@@ -405,12 +444,17 @@ class Store {
 
   // ---- Streams ----
 
-  // Every change from now on goes to a new stream. Errors: kNotFound (table), kFailedPrecondition
-  // (it has an enabled stream), kInvalidArgument (options).
+  // A stream has shards, each with the records of a range of partition keys in commit order;
+  // between shards there is none (but see MergedReader). This is the way to read them by oneself;
+  // there are DurableReader, which keeps its positions and follows splits, ConsumerWorker, whose
+  // work several share, and MergedReader.
+
+  // Every change from now on goes to a new stream, which can be read on return. Errors: kNotFound
+  // (table), kFailedPrecondition (it has an enabled stream), kInvalidArgument (options).
   virtual Result<StreamInfo> EnableStream(const std::string& table, ViewType view,
                                           const StreamOptions& options = {}) = 0;
   // Ends the table's stream; what it holds stays readable until it expires. kFailedPrecondition
-  // (none).
+  // (none), kNotFound (table).
   virtual Status DisableStream(const std::string& table) = 0;
   // All streams, or those of tables that have or had this name; by id.
   virtual Result<std::vector<StreamInfo>> ListStreams(
@@ -418,17 +462,21 @@ class Store {
   virtual Result<StreamInfo> DescribeStream(StreamId stream) = 0;  // kNotFound.
 
   // A position in a shard. `number` is for kAtSequenceNumber and kAfterSequenceNumber, within the
-  // shard's range (kInvalidArgument). `wall_ms`, in ms since 1970, is for kAtTimestamp: records
+  // shard's range (kInvalidArgument); from below what has expired, reading begins with a gap.
+  // `wall_ms`, in ms since 1970, is for kAtTimestamp: records
   // before the position are stamped (ChangeRecord::wall_ms) earlier, the record there is not; with
   // no such record yet the position is behind the newest. kNotFound: no such stream or shard.
   virtual Result<Position> SeekShard(StreamId stream, ShardId shard, StartAt start,
                                      SequenceNumber number = {}, uint64_t wall_ms = 0) = 0;
-  // The records from `position` on, a typed gap, or "caught up". kInvalidArgument (a position of
-  // another store), kNotFound (the shard is gone).
+  // The records from `position` on, a typed gap, or "caught up"; does not wait for records.
+  // kInvalidArgument (a position of another store), kNotFound (the shard is gone with all its
+  // records).
   virtual Result<ChangePage> ReadShard(const Position& position, const PageLimits& limits = {}) = 0;
-  // Waits, using no CPU, until ReadShard would show something new. False when `timeout_ms` ran out.
+  // Waits, using no CPU, until ReadShard would show something new: a record, a gap, the end. False
+  // when `timeout_ms` ran out. Nothing else ends it early. Errors as ReadShard.
   virtual Result<bool> WaitShard(const Position& position, uint64_t timeout_ms) = 0;
-  // The same for several shards at once: until one of them would show something new.
+  // The same for several shards at once: until one of them would show something new. Without any it
+  // waits for the timeout.
   virtual Result<bool> WaitShards(const std::vector<Position>& positions, uint64_t timeout_ms) = 0;
 
   // Splits an open shard in the middle of its hashes: it is sealed at some S, and two shards that
@@ -448,14 +496,15 @@ class Store {
   // ---- Upkeep ----
 
   // Drains all that is written so far into RocksDB and frees its journal. The store does so by
-  // itself.
+  // itself; a program that asks shortens its next opening, should it not come to Close.
   virtual Status Checkpoint() = 0;
   // Writes a clock reading, splits busy shards, rotates old ones, expires records that are too old
   // and removes their files, deletes all expired items, and fills all indexes that were made. The
   // store does so by itself every maintenance_interval_ms, expired items and indexes at a bounded
   // pace.
   virtual Status RunMaintenance() = 0;
-  // Counts the pending downtime as age at once (an operator says that the clock is right).
+  // Counts the pending downtime (StoreStats::downtime_pending_ms) as age at once: an operator says
+  // that the clock is right.
   virtual Status ConfirmDowntime() = 0;
   virtual Result<StoreStats> Stats() = 0;
   // Copies the store, as it is at one moment behind the call's beginning, to `directory`, which

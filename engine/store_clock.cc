@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "wal/mutants.h"
+
 namespace tailrace::engine {
 
 StoreClock::StoreClock(const Clock& clock, const ClockReading& last, uint64_t confirmation_ms)
@@ -19,10 +21,14 @@ StoreClock::StoreClock(const Clock& clock, const ClockReading& last, uint64_t co
   } else {
     went_back_ms_ = last.wall_ms - now;
   }
+  if (TAILRACE_MUTANT("downtime-counts-at-once")) age_base_ms_ += std::exchange(pending_ms_, 0);
 }
 
 uint64_t StoreClock::AgeMs() const {
   MutexLock lock(mutex_);
+  if (TAILRACE_MUTANT("trimmed-by-the-wall-clock")) {
+    return age_base_ms_ + (clock_.WallMs() - wall_at_open_ms_);
+  }
   return age_base_ms_ + (clock_.BootMs() - boot_at_open_ms_);
 }
 

@@ -79,6 +79,8 @@ Status WriteIdentity(wal::FileSystem& fs, const StorePaths& paths, const StoreId
 
 Result<std::unique_ptr<wal::FileLock>> ClaimDirectory(wal::FileSystem& fs, const StorePaths& paths,
                                                       bool create) {
+  if (paths.directory.empty())
+    return InvalidArgument("a store needs a directory: its name is empty");
   TAILRACE_ASSIGN_OR_RETURN(const bool exists, fs.Exists(paths.directory));
   if (!exists) {
     if (!create) return NotFound("there is no store in " + paths.directory);

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "engine/fork_guard.h"
 #include "engine/store_files.h"
 #include "engine/stream_view.h"
 #include "shards/follower.h"
@@ -19,16 +20,21 @@ class StoreFollowerImpl final : public StoreFollower {
   Result<StreamInfo> DescribeStream(StreamId stream) override;
   Result<Position> SeekShard(StreamId stream, ShardId shard, StartAt start, SequenceNumber number,
                              uint64_t wall_ms) override {
+    TAILRACE_RETURN_IF_ERROR(MayCall());
     return follower_->Seek(stream, shard, start, number, wall_ms);
   }
   Result<ChangePage> ReadShard(const Position& position, const PageLimits& limits) override;
   Result<bool> WaitShards(const std::vector<Position>& positions, uint64_t timeout_ms,
                           const wal::Interrupt* interrupt) override;
   Result<SequenceNumber> Published() override {
+    TAILRACE_RETURN_IF_ERROR(MayCall());
     TAILRACE_ASSIGN_OR_RETURN(const Lsn published, follower_->Published());
     return SequenceNumber{published.value};
   }
-  Result<bool> OwnerLives() override { return follower_->OwnerLives(); }
+  Result<bool> OwnerLives() override {
+    TAILRACE_RETURN_IF_ERROR(MayCall());
+    return follower_->OwnerLives();
+  }
   uint64_t sleeps() const override { return follower_->sleeps(); }
 
  private:
@@ -37,9 +43,11 @@ class StoreFollowerImpl final : public StoreFollower {
     shards::Stream stream;
     KeySchema keys;
   };
+  Status MayCall() const { return fork_guard_.Check("follower"); }
   Result<CataloguePointer> ShownCatalogue();
   Result<std::shared_ptr<const Schema>> SchemaOf(StreamId stream);
 
+  const engine::ForkGuard fork_guard_;
   const StoreId store_;
   const std::unique_ptr<shards::Follower> follower_;
   Mutex mutex_;
@@ -49,6 +57,7 @@ class StoreFollowerImpl final : public StoreFollower {
 };
 
 Result<StoreFollowerImpl::CataloguePointer> StoreFollowerImpl::ShownCatalogue() {
+  TAILRACE_RETURN_IF_ERROR(MayCall());
   TAILRACE_ASSIGN_OR_RETURN(CataloguePointer catalogue, follower_->catalogue());
   const MutexLock lock(mutex_);
   if (catalogue) shown_ = catalogue;
@@ -58,21 +67,12 @@ Result<StoreFollowerImpl::CataloguePointer> StoreFollowerImpl::ShownCatalogue() 
 Result<std::vector<StreamInfo>> StoreFollowerImpl::ListStreams(
     const std::optional<std::string>& table) {
   TAILRACE_ASSIGN_OR_RETURN(const CataloguePointer catalogue, ShownCatalogue());
-  std::vector<StreamInfo> streams;
-  if (!catalogue) return streams;
-  for (const auto& [id, stream] : catalogue->streams()) {
-    if (table && stream.table_name != *table) continue;
-    TAILRACE_ASSIGN_OR_RETURN(StreamInfo info, engine::ViewStream(stream));
-    streams.push_back(std::move(info));
-  }
-  return streams;
+  return catalogue ? engine::ViewStreams(*catalogue, table) : std::vector<StreamInfo>();
 }
 
 Result<StreamInfo> StoreFollowerImpl::DescribeStream(StreamId stream) {
   TAILRACE_ASSIGN_OR_RETURN(const CataloguePointer catalogue, ShownCatalogue());
-  const shards::Stream* const found = catalogue ? catalogue->Find(stream) : nullptr;
-  if (found != nullptr) return engine::ViewStream(*found);
-  return NotFound("there is no stream " + std::to_string(stream.value));
+  return catalogue ? engine::ViewStream(*catalogue, stream) : engine::NoStream(stream);
 }
 
 // What it takes to decode the stream's records; it never changes. Null: nothing is published now.
@@ -86,10 +86,7 @@ Result<std::shared_ptr<const StoreFollowerImpl::Schema>> StoreFollowerImpl::Sche
   TAILRACE_ASSIGN_OR_RETURN(const CataloguePointer catalogue, follower_->catalogue());
   if (!catalogue) return std::shared_ptr<const Schema>();
   const shards::Stream* const found = catalogue->Find(stream);
-  if (found == nullptr) {
-    return NotFound("there is no stream " + std::to_string(stream.value) +
-                    "; if it existed, its records have expired");
-  }
+  if (found == nullptr) return engine::NoStream(stream);
   auto schema = std::make_shared<Schema>();
   schema->stream = *found;
   TAILRACE_ASSIGN_OR_RETURN(schema->keys, engine::FromProto(found->keys));
@@ -99,25 +96,18 @@ Result<std::shared_ptr<const StoreFollowerImpl::Schema>> StoreFollowerImpl::Sche
 
 Result<ChangePage> StoreFollowerImpl::ReadShard(const Position& position,
                                                 const PageLimits& limits) {
-  ChangePage view{.gap = std::nullopt, .records = {}, .next = position, .caught_up = true};
+  TAILRACE_RETURN_IF_ERROR(MayCall());
   TAILRACE_ASSIGN_OR_RETURN(const auto schema, SchemaOf(position.stream));
-  if (!schema) return view;
-  TAILRACE_ASSIGN_OR_RETURN(const shards::Page page, follower_->Read(position, limits));
-  view.gap = page.gap;
-  view.next = page.next;
-  view.caught_up = page.caught_up;
-  view.end_of_shard = page.end_of_shard;
-  for (const shards::Record& record : page.records) {
-    TAILRACE_ASSIGN_OR_RETURN(
-        ChangeRecord one,
-        engine::ViewRecord(store_, schema->stream, schema->keys, position.shard, record));
-    view.records.push_back(std::move(one));
+  if (!schema) {
+    return ChangePage{.gap = std::nullopt, .records = {}, .next = position, .caught_up = true};
   }
-  return view;
+  TAILRACE_ASSIGN_OR_RETURN(const shards::Page page, follower_->Read(position, limits));
+  return engine::ViewPage(store_, schema->stream, schema->keys, position.shard, page);
 }
 
 Result<bool> StoreFollowerImpl::WaitShards(const std::vector<Position>& positions,
                                            uint64_t timeout_ms, const wal::Interrupt* interrupt) {
+  TAILRACE_RETURN_IF_ERROR(MayCall());
   CataloguePointer shown;
   {
     const MutexLock lock(mutex_);

@@ -64,6 +64,27 @@ Result<StreamInfo> ViewStream(const shards::Stream& stream) {
   return info;
 }
 
+Result<std::vector<StreamInfo>> ViewStreams(const shards::StreamCatalogue& catalogue,
+                                            const std::optional<std::string>& table) {
+  std::vector<StreamInfo> streams;
+  for (const auto& [id, stream] : catalogue.streams()) {
+    if (table && stream.table_name != *table) continue;
+    TAILRACE_ASSIGN_OR_RETURN(StreamInfo info, ViewStream(stream));
+    streams.push_back(std::move(info));
+  }
+  return streams;
+}
+
+Result<StreamInfo> ViewStream(const shards::StreamCatalogue& catalogue, StreamId stream) {
+  const shards::Stream* const found = catalogue.Find(stream);
+  return found != nullptr ? ViewStream(*found) : NoStream(stream);
+}
+
+Status NoStream(StreamId stream) {
+  return NotFound("there is no stream " + std::to_string(stream.value) +
+                  "; if it existed, its records have expired");
+}
+
 uint64_t RecordSizeBytes(const ChangeRecord& record) {
   uint64_t bytes = record.keys.SizeBytes();
   if (record.new_image) bytes += record.new_image->SizeBytes();
@@ -93,6 +114,20 @@ Result<ChangeRecord> ViewRecord(StoreId store, const shards::Stream& stream, con
     TAILRACE_ASSIGN_OR_RETURN(view.old_image, DecodeItem(*record.old_image));
   }
   view.size_bytes = RecordSizeBytes(view);
+  return view;
+}
+
+Result<ChangePage> ViewPage(StoreId store, const shards::Stream& stream, const KeySchema& keys,
+                            ShardId shard, const shards::Page& page) {
+  ChangePage view{.gap = page.gap,
+                  .records = {},
+                  .next = page.next,
+                  .caught_up = page.caught_up,
+                  .end_of_shard = page.end_of_shard};
+  for (const shards::Record& record : page.records) {
+    TAILRACE_ASSIGN_OR_RETURN(ChangeRecord one, ViewRecord(store, stream, keys, shard, record));
+    view.records.push_back(std::move(one));
+  }
   return view;
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "shards/sequence_number.h"
+#include "wal/mutants.h"
 
 namespace tailrace {
 namespace {
@@ -135,7 +136,7 @@ Status TableAsOf::CheckKept(const StreamInfo& stream, uint64_t hash_first,
   for (const uint64_t hash : hashes) {
     const auto kept_from = KeptFrom(stream, hash);
     if (!kept_from) return NotKept("its records have expired");
-    if (kept_from->value > moment_.value + 1) {
+    if (kept_from->value > moment_.value + 1 && !TAILRACE_MUTANT("past-without-records")) {
       return NotKept("it tells of what came behind " +
                      shards::FormatSequenceNumber(SequenceNumber{kept_from->value - 1}));
     }
@@ -189,7 +190,7 @@ Result<TableAsOf::Go> TableAsOf::ReadOn(Cursor& cursor, const Visit& visit) {
     TAILRACE_ASSIGN_OR_RETURN(ChangePage page, store_.ReadShard(cursor.position));
     if (page.gap) return NotKept("records since have expired");
     for (ChangeRecord& change : page.records) {
-      if (change.commit <= moment_) continue;
+      if (change.commit <= moment_ && !TAILRACE_MUTANT("past-splits-commits")) continue;
       TAILRACE_ASSIGN_OR_RETURN(const std::string key, EncodeKey(table_.keys, change.keys));
       TAILRACE_ASSIGN_OR_RETURN(const Go go, visit(key, change));
       if (go == Go::kStop) return go;
@@ -242,7 +243,8 @@ Status TableAsOf::LoadUndo() {
 
 Status TableAsOf::AddUndo(const std::string& key, ChangeRecord& change) {
   const auto [undo, is_new] = undo_.try_emplace(key);
-  if (!is_new && undo->second.sequence <= change.sequence) return Status::Ok();
+  const bool last = TAILRACE_MUTANT("past-of-the-last-change");
+  if (!is_new && undo->second.sequence <= change.sequence && !last) return Status::Ok();
   if (is_new) {
     undo_bytes_ += key.size() + (change.old_image ? change.old_image->SizeBytes() : 0);
     if (undo_bytes_ > options_.undo_bytes_max) {

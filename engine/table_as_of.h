@@ -1,7 +1,7 @@
 // A table as it was at an earlier moment, as far as its stream still tells.
 //
-//   auto then = TableAsOf::Open(store, "UserGames", Moment::At(sequence), {}).value();
-//   then->Get(Item{{"game_id", Value::N(2345)}});
+//   auto then = TableAsOf::Open(store, "UserGames", Moment::At(result.sequence), {}).value();
+//   auto item = then->Get(Item{{"game_id", Value::N(2345)}}).value();
 //
 // An item's first change behind the moment has, as its old image, what the item was at the moment;
 // an item without such a change is what it is now. So the table needs an enabled stream that shows
@@ -41,10 +41,10 @@ struct TableAsOfOptions {
   uint64_t undo_bytes_max = 256ull << 20;
 };
 
-// One thread at a time. The store outlives it. Writers go on meanwhile and change nothing of what
-// is seen here. Besides those named, every method's errors are those of Store::ReadShard, and
-// kFailedPrecondition once the moment's records have expired, the table was dropped, or its stream
-// was disabled.
+// One thread at a time. The store outlives it, and must be open in this process. Writers go on
+// meanwhile and change nothing of what is seen here. Besides those named, every method's errors are
+// those of Store::ReadShard, and kFailedPrecondition once the moment's records have expired, the
+// table was dropped, or its stream was disabled.
 class TableAsOf {
  public:
   // kNotFound (table), kInvalidArgument (a sequence number that was not given out yet),
@@ -62,7 +62,7 @@ class TableAsOf {
 
   // All items as they were, in the order of Store::Scan. A page may be empty and yet have a
   // last_key. kInvalidArgument (start_after; an index or a segment, which have no past), kNoSpace
-  // (undo_bytes_max).
+  // (undo_bytes_max; take a later moment, or open it with a higher limit).
   Result<ItemPage> Scan(const ScanRequest& request);
 
  private:

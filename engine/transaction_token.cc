@@ -6,6 +6,7 @@
 #include "engine/limits.h"
 #include "engine/utf8.h"
 #include "wal/hash.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -45,7 +46,8 @@ Result<Item> TokenKey(const std::string& token) {
 }
 
 bool RememberedTransaction::Expired(uint64_t store_age_ms) const {
-  return store_age_ms >= age_ms && store_age_ms - age_ms >= kIdempotencyTokenMs;
+  return !TAILRACE_MUTANT("token-never-expires") && store_age_ms >= age_ms &&
+         store_age_ms - age_ms >= kIdempotencyTokenMs;
 }
 
 Item ToItem(const Item& key, const RememberedTransaction& transaction) {

@@ -7,6 +7,7 @@
 #include "engine/item_codec.h"
 #include "engine/limits.h"
 #include "shards/commit.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -150,7 +151,11 @@ Result<WriteResult> WritePath::RunOne(Write write, WaitFor wait) {
   Transaction transaction{.writes = {&write, 1}};
   TAILRACE_RETURN_IF_ERROR(Run(transaction));
   TAILRACE_ASSIGN_OR_RETURN(WriteResult result, Answer(write, RestsOn(transaction)));
-  if (wait == WaitFor::kSafe || ShowsState(result)) {
+  const bool at_once =
+      (TAILRACE_MUTANT("unchanged-answered-at-once") &&
+       result.outcome == WriteOutcome::kUnchanged) ||
+      (TAILRACE_MUTANT("refusal-answered-at-once") && result.outcome == WriteOutcome::kRejected);
+  if (!at_once && (wait == WaitFor::kSafe || ShowsState(result))) {
     TAILRACE_RETURN_IF_ERROR(core_.positions->WaitSafe(result.token.end));
   }
   return result;
@@ -216,7 +221,8 @@ Status WritePath::Run(Transaction& transaction) {
     }
     absl::InlinedVector<KeyLocks::Key, 1> keys;
     for (const Write& write : transaction.writes) keys.push_back({write.table->id, write.key});
-    if (const Token* token = transaction.token) {
+    const Token* token = transaction.token;
+    if (token != nullptr && !TAILRACE_MUTANT("token-not-locked")) {
       keys.push_back({token->write.table->id, token->write.key});
     }
     {
@@ -312,6 +318,7 @@ Status WritePath::Decide(Transaction& transaction) const {
   transaction.rejected = false;
   for (Write& write : writes) {
     TAILRACE_RETURN_IF_ERROR(CheckCondition(write));
+    if (TAILRACE_MUTANT("last-condition-decides")) transaction.rejected = false;
     if (write.outcome == WriteOutcome::kRejected) transaction.rejected = true;
   }
   if (transaction.rejected) return Status::Ok();
@@ -346,7 +353,7 @@ Status WritePath::CheckCondition(Write& write) const {
   if (needs_old && write.old.image) {
     TAILRACE_ASSIGN_OR_RETURN(write.old_item, DecodeItem(*write.old.image));
   }
-  if (write.if_expired_at_ms) {
+  if (write.if_expired_at_ms && !TAILRACE_MUTANT("expiry-not-looked-at-again")) {
     const std::string& attribute = write.table->time_to_live.attribute;
     const auto expiry_s = write.old.image && !attribute.empty()
                               ? ExpiryOf(*write.old.image, attribute)
@@ -370,6 +377,9 @@ Status WritePath::MakeNew(Write& write) const {
   if (write.new_image == write.old.image) return Status::Ok();
   write.outcome = WriteOutcome::kApplied;
   if (write.table->indexes.empty()) return Status::Ok();
+  if (TAILRACE_MUTANT("index-not-updated") && write.old.image && write.new_image) {
+    return Status::Ok();
+  }
   TAILRACE_ASSIGN_OR_RETURN(
       write.entries, ChangesOfEntries(*write.table, write.key, write.old.image, write.new_image));
   return Status::Ok();
@@ -452,6 +462,7 @@ bool SameIndexes(const Table& a, const Table& b) {
 bool WritePath::TablesStand(const Transaction& transaction) const {
   if (core_.catalogue.version() == transaction.catalogue.version) [[likely]]
     return true;
+  if (TAILRACE_MUTANT("catalogue-change-not-noticed")) return true;
   const auto now = core_.catalogue.Get();
   return std::all_of(transaction.writes.begin(), transaction.writes.end(), [&](const Write& write) {
     const Table* still = now.catalogue->Find(write.table->id);
@@ -467,8 +478,10 @@ shards::Change WritePath::ChangeOf(const Write& write) {
   change.new_image = write.new_image;
   change.existed = write.old.image.has_value();
   if (write.table->stream != StreamId{}) change.old_image = write.old.image;
+  if (TAILRACE_MUTANT("old-image-is-the-new")) change.old_image = write.new_image;
   change.stream = write.table->stream;
-  if (write.if_expired_at_ms) change.actor = Actor::kTimeToLive;
+  const bool by_user = TAILRACE_MUTANT("expiry-by-the-user");
+  if (write.if_expired_at_ms && !by_user) change.actor = Actor::kTimeToLive;
   for (const EntryChange& entry : write.entries) change.deltas.push_back(entry.View());
   return change;
 }
@@ -530,7 +543,8 @@ Result<TransactResult> WritePath::AnswerAgain(Transaction& transaction) const {
   result.outcome = WriteOutcome::kUnchanged;
   result.repeated = true;
   result.token = RestsOn(transaction);
-  if (token.remembered->request_digest != token.request_digest ||
+  const bool any_request = TAILRACE_MUTANT("token-of-another-request");
+  if ((token.remembered->request_digest != token.request_digest && !any_request) ||
       token.remembered->outcomes.size() != transaction.writes.size()) {
     TAILRACE_RETURN_IF_ERROR(core_.positions->WaitSafe(result.token.end));
     return AlreadyExists("the idempotency token was used for a different request");

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "wal/check.h"
+#include "wal/mutants.h"
 #include "wal/named_thread.h"
 
 namespace tailrace::shards {
@@ -24,6 +25,15 @@ void FanOut::Start() {
     folded_ = positions_.fanned_out();
   }
   thread_ = NamedThread("tr-fan-out", [this] { Run(); });
+}
+
+Status FanOut::RunInline() {
+  TAILRACE_CHECK(!thread_.joinable(), "fan-out has a thread");
+  const Status folded = FoldUpTo(positions_.safe());
+  if (folded.ok()) return folded;
+  Fail(folded);
+  on_failure_(folded);
+  return folded;
 }
 
 void FanOut::Stop() {
@@ -91,6 +101,7 @@ Status FanOut::FoldUpTo(Lsn safe) {
     while (folded < end && !stopping_) TAILRACE_RETURN_IF_ERROR(FoldBatch(end, folded));
     if (stopping_) break;
     if (!capture) return Status::Ok();
+    if (TAILRACE_MUTANT("capture-too-late")) TAILRACE_RETURN_IF_ERROR(FoldBatch(safe, folded));
     HandOut(end);
   }
   return Status::Ok();

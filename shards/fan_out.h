@@ -31,6 +31,10 @@ class FanOut {
   // Begins at positions.fanned_out(), which is what `shards` has published. Call it once.
   void Start();
 
+  // In place of Start, for simulation: folds all that is safe in the calling thread. One thread at
+  // a time. Errors: as given to on_failure.
+  Status RunInline();
+
   // Ends the thread after the batch under way. It may be called more than once, by one thread.
   void Stop();
 

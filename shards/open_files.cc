@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "wal/check.h"
+#include "wal/mutants.h"
 
 namespace tailrace::shards {
 
@@ -112,9 +113,10 @@ Status OpenFiles::Sync() {
   }
   Status outcome;
   for (const Entries::iterator& entry : due) {
-    if (outcome.ok()) outcome = entry->file->Sync();
+    if (outcome.ok() && !TAILRACE_MUTANT("shard-files-not-synced")) outcome = entry->file->Sync();
   }
   for (const std::string& directory : directories) {
+    if (TAILRACE_MUTANT("shard-directories-not-synced")) break;
     if (outcome.ok()) outcome = fs_.SyncDirectory(directory);
   }
   {
@@ -180,7 +182,8 @@ Status OpenFiles::EvictDirty() {
     if (victim == entries_.end()) return Status::Ok();  // All in use: one handle too many for now.
     ++victim->pins;
   }
-  const Status synced = victim->file->Sync();
+  const Status synced =
+      TAILRACE_MUTANT("closed-without-sync") ? Status::Ok() : victim->file->Sync();
   {
     MutexLock lock(mutex_);
     --victim->pins;
@@ -191,7 +194,7 @@ Status OpenFiles::EvictDirty() {
 
 Status OpenFiles::Fail(const Status& cause) {
   MutexLock lock(mutex_);
-  if (failure_.ok()) failure_ = cause;
+  if (failure_.ok() && !TAILRACE_MUTANT("shard-failure-forgotten")) failure_ = cause;
   return cause;
 }
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "shards/sequence_number.h"
+#include "wal/mutants.h"
+
 namespace tailrace::shards {
 
 std::string NameOfShard(StreamId stream, ShardId shard) {
@@ -9,7 +12,7 @@ std::string NameOfShard(StreamId stream, ShardId shard) {
 }
 
 Status CheckPosition(const PositionScope& scope, const Position& position) {
-  if (position.store != scope.store) {
+  if (position.store != scope.store && !TAILRACE_MUTANT("foreign-position-taken")) {
     return InvalidArgument("the position belongs to another store");
   }
   if (position.epoch > scope.epoch) {
@@ -35,7 +38,7 @@ Position PositionIn(const PositionScope& scope, const ShardLog& log, SequenceNum
 
 std::optional<Gap> LossOf(const PositionScope& scope, const Position& position) {
   for (const wal::EpochStart& jump : scope.jumps) {
-    if (jump.epoch <= position.epoch) continue;
+    if (jump.epoch <= position.epoch || TAILRACE_MUTANT("loss-not-told")) continue;
     if (position.next.value <= jump.old_end.value) return std::nullopt;
     return Gap{.kind = Gap::Kind::kLost,
                .first = SequenceNumber{jump.old_end.value},
@@ -74,7 +77,7 @@ Result<Position> Seek(const PositionScope& scope, const ShardLog& log, Lsn publi
   // Everything published lies below the published end.
   const bool beyond = bounds.ending ? number > *bounds.ending : number.value >= published.value;
   if (number < log.starting() || beyond) {
-    return InvalidArgument("sequence number " + std::to_string(number.value) + " lies outside of " +
+    return InvalidArgument("sequence number " + FormatSequenceNumber(number) + " lies outside of " +
                            NameOfShard(log.stream(), log.shard()));
   }
   const bool after = start == StartAt::kAfterSequenceNumber;

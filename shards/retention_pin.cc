@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "wal/mutants.h"
+
 namespace tailrace::shards {
 namespace {
 
@@ -40,7 +42,7 @@ Trims TrimsUnderPin(const std::vector<ExpiredShard>& shards, const Pin& pin) {
     return a.span.first_age_ms < b.span.first_age_ms;
   });
   for (const Candidate& oldest : expired) {
-    if (bytes <= pin.bytes_max) break;
+    if (bytes <= pin.bytes_max || TAILRACE_MUTANT("pin-without-budget")) break;
     SequenceNumber& trim = trims[oldest.shard];
     trim = std::max(trim, *oldest.span.next_base);
     bytes -= oldest.span.bytes;

@@ -6,6 +6,7 @@
 
 #include "shards/shard_header.h"
 #include "wal/check.h"
+#include "wal/mutants.h"
 #include "wal/segment.h"
 
 namespace tailrace::shards {
@@ -129,7 +130,8 @@ Status ShardLog::CheckEnd(const frames::ShardEnd& end) {
                          end.segment_offset(), std::nullopt);
   RecordView last;
   TAILRACE_ASSIGN_OR_RETURN(const bool found, scanner.Next(last));
-  if (!found || scanner.offset() != end.segment_offset() || last.point() != tip_) {
+  if ((!found || scanner.offset() != end.segment_offset() || last.point() != tip_) &&
+      !TAILRACE_MUTANT("shard-end-not-checked")) {
     return CorruptionAt(active_->path, end.record_offset(),
                         "the last record differs from the one that a checkpoint recorded");
   }
@@ -149,7 +151,7 @@ Status ShardLog::CheckEnd(const frames::ShardEnd& end) {
 // synced); some of them only, so they must not be taken for a log with holes.
 Status ShardLog::FindStale(const frames::ShardEnd& end) {
   MutexLock lock(mutex_);
-  while (segments_.size() > 1) {
+  while (segments_.size() > 1 && !TAILRACE_MUTANT("stale-segments-kept")) {
     const Segment& second = *segments_[1];
     TAILRACE_ASSIGN_OR_RETURN(const auto file, files_.OpenToRead(second.path));
     const auto header = ReadSegmentHeader(*file, second.path, Identity(second));
@@ -171,7 +173,9 @@ Status ShardLog::Cut() {
     files_.Forget(path);
   }
   stale_paths_.clear();
-  if (cut_offset_) TAILRACE_RETURN_IF_ERROR(files_.Truncate(active_->path, *cut_offset_));
+  if (cut_offset_ && !TAILRACE_MUTANT("shard-log-not-cut")) {
+    TAILRACE_RETURN_IF_ERROR(files_.Truncate(active_->path, *cut_offset_));
+  }
   cut_offset_.reset();
   return Status::Ok();
 }
@@ -184,10 +188,12 @@ Status ShardLog::Append(RecordView record, Epoch epoch) {
     return Corruption(path_ + ": record " + std::to_string(record.sequence.value) +
                       " comes after record " + std::to_string(tip_.sequence.value));
   }
-  record.ordinal = tip_.ordinal + 1;
+  record.ordinal = tip_.ordinal + (TAILRACE_MUTANT("ordinals-with-holes") ? 2 : 1);
   record.previous = tip_.sequence;
   record.age_ms = std::max(record.age_ms, tip_age_ms_);
-  record.wall_ms = std::max(record.wall_ms, tip_wall_ms_);
+  if (!TAILRACE_MUTANT("record-times-fall")) {
+    record.wall_ms = std::max(record.wall_ms, tip_wall_ms_);
+  }
   const uint64_t frame_bytes = RecordFrameBytes(record);
   if (!active_ || offset_ + frame_bytes > options_.segment_bytes_max ||
       record.age_ms - active_age_ms_ >= options_.segment_age_ms_max) {

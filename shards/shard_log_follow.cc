@@ -3,6 +3,7 @@
 
 #include "shards/shard_header.h"
 #include "shards/shard_log.h"
+#include "wal/mutants.h"
 #include "wal/segment.h"
 
 namespace tailrace::shards {
@@ -73,8 +74,9 @@ void ShardLog::AdoptSegments(std::vector<SegmentPointer> found) {
 }
 
 void ShardLog::Adopt(const PublishedShard& published) {
-  bounds_ = {
-      .trimmed_below = published.trimmed_below, .ending = published.ending, .last = published.last};
+  const SequenceNumber trimmed_below =
+      TAILRACE_MUTANT("follower-misses-trims") ? bounds_.trimmed_below : published.trimmed_below;
+  bounds_ = {.trimmed_below = trimmed_below, .ending = published.ending, .last = published.last};
   if (segments_.empty() || segments_.back()->base != published.segment_base) return;
   // The owner keeps the index of the newest segment in its memory: it is read from its first record
   // on.

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "shards/shard_log.h"
+#include "wal/mutants.h"
 #include "wal/segment.h"
 
 namespace tailrace::shards {
@@ -35,6 +36,7 @@ Result<Page> ShardLog::Read(SequenceNumber next, const PageLimits& limits) const
       page.gap = Gap{.kind = Gap::Kind::kTrimmed,
                      .first = next,
                      .last = SequenceNumber{bounds.trimmed_below.value - 1}};
+      if (TAILRACE_MUTANT("gap-not-told")) page.gap.reset();
     }
     const Status collected = Collect(bounds, from, limits, page);
     if (!collected.ok() && page.records.empty()) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "shards/shard_log.h"
+#include "wal/mutants.h"
 #include "wal/segment.h"
 
 namespace tailrace::shards {
@@ -135,7 +136,7 @@ Status ShardLog::ScanExpired(const SegmentPointer& segment, uint64_t expired_age
   while (true) {
     TAILRACE_ASSIGN_OR_RETURN(const bool more, scanner.Next(record));
     if (!more) return Status::Ok();
-    if (record.age_ms > expired_age_ms) {
+    if (record.age_ms > expired_age_ms + (TAILRACE_MUTANT("trimmed-by-one-too-many") ? 1 : 0)) {
       oldest_kept_age_ms = record.age_ms;
       return Status::Ok();
     }

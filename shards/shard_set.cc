@@ -14,6 +14,7 @@
 #include "shards/shard_header.h"
 #include "shards/shard_log.h"
 #include "wal/check.h"
+#include "wal/mutants.h"
 
 namespace tailrace::shards {
 namespace {
@@ -72,8 +73,10 @@ Result<uint64_t> RemoveShardDirectory(OpenFiles& files, const std::string& path)
   TAILRACE_RETURN_IF_ERROR(entries.status());
   for (const wal::DirectoryEntry& entry : *entries) {
     const std::string file_path = wal::JoinPath(path, entry.name);
-    const auto file = fs.Open(file_path, wal::OpenMode::kRead);
-    if (file.ok()) bytes += (*file)->SizeBytes().ok() ? *(*file)->SizeBytes() : 0;
+    if (const auto file = fs.Open(file_path, wal::OpenMode::kRead); file.ok()) {
+      const auto file_bytes = (*file)->SizeBytes();
+      if (file_bytes.ok()) bytes += *file_bytes;
+    }
     files.Forget(file_path);
     TAILRACE_RETURN_IF_ERROR(fs.Remove(file_path));
   }
@@ -184,7 +187,7 @@ Result<std::unique_ptr<ShardSet>> ShardSet::Open(wal::FileSystem& fs, std::strin
   TAILRACE_ASSIGN_OR_RETURN(const auto strangers, s.FindStrangers());
   if (options.followers) {
     s.control = std::make_unique<ControlWriter>(fs, s.directory, store_id, epoch);
-    s.control->TakeOver();
+    if (!TAILRACE_MUTANT("followers-not-held-off")) s.control->TakeOver();
   }
   TAILRACE_RETURN_IF_ERROR(s.RemoveStrangers(strangers));
   for (const auto& [id, log] : s.writer_logs) {
@@ -339,7 +342,9 @@ Status ShardSet::State::ApplyCommit(const wal::Frame& frame) {
     record.change_count = static_cast<uint32_t>(commit.changes.size());
     record.key = change.key;
     if (ShowsNewImage(stream->view)) record.new_image = change.new_image;
-    if (ShowsOldImage(stream->view)) record.old_image = change.old_image;
+    if (ShowsOldImage(stream->view) || TAILRACE_MUTANT("view-shows-too-much")) {
+      record.old_image = change.old_image;
+    }
     const LogPointer& log = writer_logs.at(shard->id.value);
     const bool was_empty = log->buffered_bytes() == 0;
     const uint64_t bytes_before = log->buffered_bytes();
@@ -390,6 +395,7 @@ Status ShardSet::State::FollowCatalogue(const frames::CatalogueChange& change, L
       TAILRACE_RETURN_IF_ERROR(SealLog(ShardId{parent}, lsn));
     }
     for (const frames::ShardSpec& child : change.seal_and_open().children()) {
+      if (TAILRACE_MUTANT("sealed-without-opening")) break;
       AddLog(stream, stream.shards.at(ShardId{child.id()}));
     }
   }
@@ -419,6 +425,8 @@ Status ShardSet::State::ApplyTrim(const wal::Frame& frame) {
     }
     TAILRACE_RETURN_IF_ERROR(found->second->Trim(SequenceNumber{trim.below()}));
     touched.push_back(found->second);
+    if (!TAILRACE_MUTANT("unlinked-before-durable") || !found->second->end()) continue;
+    (void)found->second->RemoveBelow(SequenceNumber{trim.below()}, *found->second->end()).ok();
   }
   return Status::Ok();
 }
@@ -688,9 +696,15 @@ Result<uint64_t> ShardSet::RemoveTrimmed(const ShardSetState& durable) {
       gone_paths.insert(s.gone_paths.extract(gone));
     }
   }
-  for (const auto& [key, path] : gone_paths) {
-    TAILRACE_ASSIGN_OR_RETURN(const uint64_t bytes, RemoveShardDirectory(s.files, path));
-    freed_bytes += bytes;
+  while (!gone_paths.empty()) {
+    const auto removed = RemoveShardDirectory(s.files, gone_paths.begin()->second);
+    if (!removed.ok()) {  // Tried again with the next checkpoint.
+      WriterLock lock(s.mutex);
+      s.gone_paths.merge(gone_paths);
+      return removed.status();
+    }
+    freed_bytes += *removed;
+    gone_paths.erase(gone_paths.begin());
   }
   return freed_bytes;
 }

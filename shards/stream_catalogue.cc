@@ -4,6 +4,7 @@
 #include <set>
 
 #include "shards/sequence_number.h"
+#include "wal/mutants.h"
 
 namespace tailrace::shards {
 namespace {
@@ -117,6 +118,15 @@ void Seal(Shard& shard, Lsn lsn, uint64_t age_ms) {
   shard.sealed_age_ms = age_ms;
 }
 
+void TrimShard(const frames::ShardTrim& entry, Stream& stream) {
+  const auto found = stream.shards.find(ShardId{entry.shard()});
+  if (found == stream.shards.end()) return;
+  Shard& shard = found->second;
+  shard.trimmed_below = std::max(shard.trimmed_below, SequenceNumber{entry.below()});
+  if (!shard.ending || TAILRACE_MUTANT("trimmed-shard-stays")) return;
+  if (shard.trimmed_below > *shard.ending) stream.shards.erase(found);
+}
+
 }  // namespace
 
 std::string Shard::Name() const { return FormatShardName(created_ms, id); }
@@ -172,25 +182,26 @@ Status StreamCatalogue::Enable(const frames::StreamSpec& spec, Lsn lsn, uint64_t
     }
   }
   TAILRACE_RETURN_IF_ERROR(IndexOpenShards(stream));
-  streams_.emplace(stream.id, std::move(stream));
+  streams_.Put(stream.id, std::move(stream));
   return Status::Ok();
 }
 
 Status StreamCatalogue::Disable(const frames::DisableStream& change, Lsn lsn, uint64_t age_ms) {
-  const auto found = streams_.find(StreamId{change.stream()});
-  if (found == streams_.end()) return Misfit(Named(StreamId{change.stream()}) + " is unknown");
-  Stream& stream = found->second;
+  const Stream* const found = Find(StreamId{change.stream()});
+  if (found == nullptr) return Misfit(Named(StreamId{change.stream()}) + " is unknown");
+  Stream stream = *found;
   if (!stream.enabled()) return Misfit(Named(stream.id) + " is disabled already");
   for (const auto& [first, id] : stream.open) Seal(stream.shards.at(id), lsn, age_ms);
   stream.open.clear();
   stream.disabled_at = SequenceNumber{lsn.value};
+  streams_.Put(stream.id, std::move(stream));
   return Status::Ok();
 }
 
 Status StreamCatalogue::SealAndOpen(const frames::SealAndOpen& change, Lsn lsn, uint64_t age_ms) {
-  const auto found = streams_.find(StreamId{change.stream()});
-  if (found == streams_.end()) return Misfit(Named(StreamId{change.stream()}) + " is unknown");
-  Stream stream = found->second;  // A copy: refused changes leave no trace.
+  const Stream* const found = Find(StreamId{change.stream()});
+  if (found == nullptr) return Misfit(Named(StreamId{change.stream()}) + " is unknown");
+  Stream stream = *found;  // A copy: refused changes leave no trace.
   std::set<ShardId> parents;
   std::vector<HashRange> parent_ranges;
   for (const uint64_t value : change.parents()) {
@@ -225,29 +236,30 @@ Status StreamCatalogue::SealAndOpen(const frames::SealAndOpen& change, Lsn lsn, 
                   " do not cover their parents' hashes once");
   }
   TAILRACE_RETURN_IF_ERROR(IndexOpenShards(stream));
-  found->second = std::move(stream);
+  streams_.Put(stream.id, std::move(stream));
   return Status::Ok();
 }
 
 Status StreamCatalogue::Apply(const frames::Trim& trim) {
+  std::map<StreamId, std::vector<const frames::ShardTrim*>> by_stream;
   for (const frames::ShardTrim& entry : trim.trims()) {
-    const auto stream = streams_.find(StreamId{entry.stream()});
-    if (stream == streams_.end()) continue;
-    const auto found = stream->second.shards.find(ShardId{entry.shard()});
-    if (found == stream->second.shards.end()) continue;
-    Shard& shard = found->second;
-    shard.trimmed_below = std::max(shard.trimmed_below, SequenceNumber{entry.below()});
-    if (!shard.ending || shard.trimmed_below <= *shard.ending) continue;
-    stream->second.shards.erase(found);
-    if (!stream->second.enabled() && stream->second.shards.empty()) streams_.erase(stream);
+    by_stream[StreamId{entry.stream()}].push_back(&entry);
+  }
+  for (const auto& [id, entries] : by_stream) {
+    const Stream* const found = Find(id);
+    if (found == nullptr) continue;
+    Stream stream = *found;
+    for (const frames::ShardTrim* entry : entries) TrimShard(*entry, stream);
+    if (!stream.enabled() && stream.shards.empty()) {
+      streams_.Erase(id);
+    } else {
+      streams_.Put(id, std::move(stream));
+    }
   }
   return Status::Ok();
 }
 
-const Stream* StreamCatalogue::Find(StreamId id) const {
-  const auto found = streams_.find(id);
-  return found == streams_.end() ? nullptr : &found->second;
-}
+const Stream* StreamCatalogue::Find(StreamId id) const { return streams_.Find(id); }
 
 const Shard* StreamCatalogue::FindShard(StreamId stream, ShardId shard) const {
   const Stream* const owner = Find(stream);
@@ -269,6 +281,7 @@ const Shard* StreamCatalogue::Route(StreamId stream, uint64_t partition_hash) co
   if (owner == nullptr) return nullptr;
   auto after = owner->open.upper_bound(partition_hash);
   if (after == owner->open.begin()) return nullptr;
+  if (TAILRACE_MUTANT("routed-to-another-shard")) return &owner->shards.begin()->second;
   const Shard& shard = owner->shards.at((--after)->second);
   return shard.range.Contains(partition_hash) ? &shard : nullptr;
 }
@@ -314,16 +327,16 @@ Result<StreamCatalogue> StreamCatalogue::FromProto(const frames::StreamCatalogue
     }
     TAILRACE_RETURN_IF_ERROR(IndexOpenShards(stream));
     const StreamId id = stream.id;
-    if (!catalogue.streams_.emplace(id, std::move(stream)).second) {
-      return Misfit(Named(id) + " is saved twice");
-    }
+    if (catalogue.streams_.contains(id)) return Misfit(Named(id) + " is saved twice");
+    catalogue.streams_.Put(id, std::move(stream));
   }
   return catalogue;
 }
 
 std::pair<HashRange, HashRange> HalvesOf(HashRange range) {
   TAILRACE_CHECK(range.first < range.last, "a range of one hash has no halves");
-  const uint64_t middle = range.first + (range.last - range.first) / 2;
+  const uint64_t width = TAILRACE_MUTANT("split-in-uneven-parts") ? 0 : range.last - range.first;
+  const uint64_t middle = range.first + width / 2;
   return {{range.first, middle}, {middle + 1, range.last}};
 }
 

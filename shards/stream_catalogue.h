@@ -1,7 +1,8 @@
 // Which streams and shards exist: a fold over the journal's Catalogue and Trim frames.
 //
 // The same fold is run by the writers' side (the state at the journal's end), by fan-out (the state
-// at the fanned-out position) and by recovery. Pure data: no files, no threads, no locks.
+// at the fanned-out position) and by recovery. Pure data: no files, no threads, no locks. A copy
+// shares its streams with the original until one of them changes.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 
 #include "shards/frames.pb.h"
 #include "shards/types.h"
+#include "wal/shared_map.h"
 #include "wal/status.h"
 
 namespace tailrace::shards {
@@ -65,7 +67,7 @@ class StreamCatalogue {
   // shards.
   Status Apply(const frames::Trim& trim);
 
-  const std::map<StreamId, Stream>& streams() const& { return streams_; }
+  const SharedMap<StreamId, Stream>& streams() const& { return streams_; }
   void streams() const&& = delete;        // A loop over a temporary's streams would dangle.
   const Stream* Find(StreamId id) const;  // Null when absent.
   const Shard* FindShard(StreamId stream, ShardId shard) const;
@@ -85,14 +87,13 @@ class StreamCatalogue {
   Status Disable(const frames::DisableStream& change, Lsn lsn, uint64_t age_ms);
   Status SealAndOpen(const frames::SealAndOpen& change, Lsn lsn, uint64_t age_ms);
 
-  std::map<StreamId, Stream> streams_;
+  SharedMap<StreamId, Stream> streams_;
 };
 
 // The two halves of a shard's hash range. Requires that it holds more than one hash.
 std::pair<HashRange, HashRange> HalvesOf(HashRange range);
 
 // `count` shards (1 to kShardsPerStreamMax) of equal hash ranges, ids from `first_id` on.
-inline constexpr uint32_t kShardsPerStreamMax = 65536;
 std::vector<frames::ShardSpec> EvenShards(uint32_t count, ShardId first_id, uint64_t created_ms);
 
 }  // namespace tailrace::shards

@@ -28,6 +28,9 @@ struct ShardId {
   friend auto operator<=>(const ShardId&, const ShardId&) = default;
 };
 
+// Shards that a stream can begin with.
+inline constexpr uint32_t kShardsPerStreamMax = 65536;
+
 // What a stream shows of each change (StreamViewType of the DynamoDB service model).
 enum class ViewType : uint32_t {
   kKeysOnly = 1,

@@ -9,6 +9,7 @@
 #include "tools/backup_command.h"
 #include "tools/command.h"
 #include "tools/consumers_command.h"
+#include "tools/crashtest_command.h"
 #include "tools/demo_command.h"
 #include "tools/dump_command.h"
 #include "tools/format.h"
@@ -78,6 +79,7 @@ void AddCommands(Registry& registry) {
   AddSalvageCommand(registry);
   AddStatCommand(registry);
   AddVerifyCommand(registry);
+  AddCrashtestCommand(registry);
   AddDemoCommand(registry);
   AddPagesCommands(registry);
 }

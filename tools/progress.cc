@@ -39,6 +39,11 @@ void Progress::Update(uint64_t count, uint64_t done, uint64_t total) {
     return;
   }
   if (!bar_ || ++last_count_ % 64 != 0) return;  // The clock is read now and then only.
+  UpdateNow(count, done, total);
+}
+
+void Progress::UpdateNow(uint64_t count, uint64_t done, uint64_t total) {
+  if (!bar_) return;
   const uint64_t now_us = watch_.ElapsedUs();
   if (now_us < last_drawn_us_ + kRedrawUs) return;
   last_drawn_us_ = now_us;

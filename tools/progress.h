@@ -33,6 +33,9 @@ class Progress {
   // unknown. Cheap enough to be called for each one.
   void Update(uint64_t count, uint64_t done, uint64_t total);
 
+  // The same for calls that are far apart: each looks at the clock.
+  void UpdateNow(uint64_t count, uint64_t done, uint64_t total);
+
   // Takes the bar off the screen, before something else is printed.
   void Clear();
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "wal/check.h"
+#include "wal/mutants.h"
 
 namespace tailrace::wal {
 namespace {
@@ -138,7 +139,8 @@ Result<Appended> FileJournal::Append(FrameType type, ByteView payload, Quota quo
                            " bytes is more than a frame holds: at most a quarter of a segment");
   }
   const uint64_t live_bytes_max =
-      options_.live_bytes_max + (quota == Quota::kReserved ? options_.reserved_bytes : 0);
+      options_.live_bytes_max +
+      (quota == Quota::kReserved && !TAILRACE_MUTANT("no-reserve") ? options_.reserved_bytes : 0);
   while (true) {
     // Hashed outside the lock; again in the rare case that the segment changes meanwhile.
     const uint64_t seed = seed_.load(std::memory_order_acquire);
@@ -394,7 +396,9 @@ void FileJournal::Recycle(Lsn below) {
     TAILRACE_CHECK(below <= durable(), "only durable frames may be recycled");
     if (below.value <= recycled_.load()) return;
     recycled_.store(below.value, std::memory_order_release);
-    while (segments_.front().get() != active_ && segments_.front()->end() <= below) {
+    while (segments_.front().get() != active_ &&
+           (segments_.front()->end() <= below ||
+            (TAILRACE_MUTANT("recycle-too-early") && segments_.front()->base() < below))) {
       done.push_back(std::move(segments_.front()));
       segments_.pop_front();
     }

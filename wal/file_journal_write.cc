@@ -4,6 +4,7 @@
 
 #include "wal/check.h"
 #include "wal/file_journal.h"
+#include "wal/mutants.h"
 #include "wal/named_thread.h"
 
 namespace tailrace::wal {
@@ -42,7 +43,13 @@ Status FileJournal::WriteGroup() {
     TAILRACE_RETURN_IF_ERROR(status_);
     if (!TakeGroup(group)) return Status::Ok();
   }
-  const Status status = group.segment->file->WriteDurable(group.offset, group.bytes);
+  File& file = *group.segment->file;
+  Status status = TAILRACE_MUTANT("ack-before-fsync")
+                      ? file.Write(group.offset, group.bytes)
+                      : file.WriteDurable(group.offset, group.bytes);
+  if (TAILRACE_MUTANT("retry-fsync") && !status.ok()) {
+    status = file.WriteDurable(group.offset, group.bytes);
+  }
   if (!status.ok()) {
     Fail(status);
     return status;
@@ -67,6 +74,7 @@ Status FileJournal::SyncMapped() {
     }
   }
   for (const auto& [segment, range] : ranges) {
+    if (TAILRACE_MUTANT("mapped-not-synced")) continue;
     const Status status =
         segment->map->Sync(segment->OffsetOf(range.first), range.second - range.first);
     if (!status.ok()) {
@@ -161,7 +169,8 @@ void FileJournal::PrepareNext() {
   mutex_.Unlock();
   Result<std::unique_ptr<SegmentFile>> prepared = pool_.Prepare(header);
   Status status = prepared.status();
-  if (!status.ok() && status.code() != StatusCode::kNoSpace) Fail(status);
+  const bool full = status.code() == StatusCode::kNoSpace;
+  if (!status.ok() && (!full || TAILRACE_MUTANT("full-disk-is-final"))) Fail(status);
   mutex_.Lock();
   preparing_ = false;
   ++prepare_attempts_;
@@ -193,8 +202,8 @@ Status FileJournal::AwaitNextSegment() {
 
 // Is something durable of which no frame says so?
 bool FileJournal::MarkIsDue() const {
-  return options_.idle_mark_ms > 0 && status_.ok() && !closing_ &&
-         std::min(durable(), previous_end_) > marked_;
+  return !TAILRACE_MUTANT("no-idle-mark") && options_.idle_mark_ms > 0 && status_.ok() &&
+         !closing_ && std::min(durable(), previous_end_) > marked_;
 }
 
 void FileJournal::PlaceMark() {

@@ -5,6 +5,7 @@
 #include "wal/check.h"
 #include "wal/coding.h"
 #include "wal/hash.h"
+#include "wal/mutants.h"
 
 namespace tailrace::wal {
 
@@ -58,7 +59,8 @@ FrameProblem DecodeFrameHeader(ByteView bytes, FrameSeed seed, FrameHeader& head
   const char* source = bytes.data();
   if (LoadLittle<uint32_t>(source + kFrameMagicAt) != kFrameMagic) return FrameProblem::kMagic;
   if (LoadLittle<uint64_t>(source + kFrameHeaderHashAt) !=
-      Hash64(bytes.substr(0, kFrameHeaderHashAt), seed.value)) {
+          Hash64(bytes.substr(0, kFrameHeaderHashAt), seed.value) &&
+      !TAILRACE_MUTANT("header-hash-ignored")) {
     return FrameProblem::kHeaderHash;
   }
   if (LoadLittle<uint8_t>(source + kFrameFlagsAt) != 0 ||
@@ -81,7 +83,8 @@ FrameProblem ParseFrame(ByteView bytes, FrameSeed seed, Epoch epoch, ParsedFrame
   if (header.epoch != epoch) return FrameProblem::kEpoch;
   if (header.frame_bytes() > bytes.size()) return FrameProblem::kShort;
   const ByteView payload = bytes.substr(kFrameHeaderBytes, header.payload_bytes);
-  if (header.payload_hash != PayloadHash(header.type, payload, seed)) {
+  if (header.payload_hash != PayloadHash(header.type, payload, seed) &&
+      !TAILRACE_MUTANT("payload-hash-ignored")) {
     return FrameProblem::kPayloadHash;
   }
   frame.header = header;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "wal/mutants.h"
+
 namespace tailrace::wal {
 
 Positions::Positions(Durability durability, Lsn start, uint64_t gather_us)
@@ -22,7 +24,9 @@ void Positions::Move(Awaited& position, uint64_t end) {
 
 void Positions::RaiseSafe() {
   uint64_t safe = entered_.load();
-  if (durability_ == Durability::kSync) safe = std::min(safe, durable_.value.load());
+  if (durability_ == Durability::kSync && !TAILRACE_MUTANT("shown-before-durable")) {
+    safe = std::min(safe, durable_.value.load());
+  }
   if (safe <= safe_.value.load()) return;
   Move(safe_, safe);
   if (!fan_out_sleeps_) return;
@@ -34,7 +38,7 @@ void Positions::Enter(Lsn previous_end, Lsn end) {
   TAILRACE_CHECK(previous_end < end, "a frame has a length");
   MutexLock lock(mutex_);
   TAILRACE_CHECK(previous_end.value >= entered_.load(), "a frame was entered twice");
-  if (previous_end.value != entered_.load()) {
+  if (previous_end.value != entered_.load() && !TAILRACE_MUTANT("shown-past-a-hole")) {
     early_.emplace(previous_end, end);
     return;
   }
@@ -96,11 +100,31 @@ Status Positions::Wait(Awaited& position, Lsn end) {
   return Status::Ok();
 }
 
-Status Positions::WaitSafe(Lsn end) { return Wait(safe_, end); }
-Status Positions::WaitDurable(Lsn end) { return Wait(durable_, end); }
+// A worker's outcome, unless it is told by the failure that all waits end with.
+Status Positions::Unless(const Status& worked) const {
+  return failure().ok() ? worked : Status::Ok();
+}
+
+Status Positions::WaitSafe(Lsn end) {
+  if (safe() < end && durability_ == Durability::kSync && workers_.make_durable) {
+    TAILRACE_RETURN_IF_ERROR(Unless(workers_.make_durable(end)));
+  }
+  return Wait(safe_, end);
+}
+
+Status Positions::WaitDurable(Lsn end) {
+  if (durable() < end && workers_.make_durable) {
+    TAILRACE_RETURN_IF_ERROR(Unless(workers_.make_durable(end)));
+  }
+  return Wait(durable_, end);
+}
 
 Status Positions::WaitFannedOut(Lsn end) {
   if (fanned_out() >= end) return Status::Ok();
+  if (workers_.fan_out) {
+    TAILRACE_RETURN_IF_ERROR(WaitSafe(end));
+    TAILRACE_RETURN_IF_ERROR(Unless(workers_.fan_out()));
+  }
   const Haste haste(*this);
   return Wait(fanned_out_, end);
 }

@@ -15,7 +15,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <utility>
 
 #include "wal/journal.h"
 #include "wal/mutex.h"
@@ -56,6 +58,15 @@ class Positions {
   Lsn shard_synced() const { return Lsn{shard_synced_.load(std::memory_order_acquire)}; }
   Lsn cut() const { return Lsn{cut_.load(std::memory_order_acquire)}; }
   Lsn recycled() const { return Lsn{recycled_.load(std::memory_order_acquire)}; }
+
+  // Without threads: what a wait does in their place, called by whoever waits and holding nothing.
+  // Each makes what it can, and an error that is not final ends that wait alone.
+  struct Workers {
+    std::function<Status(Lsn end)> make_durable = nullptr;  // Frames that begin below `end`.
+    std::function<Status()> fan_out = nullptr;              // All that is safe.
+  };
+  // Before anybody waits.
+  void SetWorkers(Workers workers) { workers_ = std::move(workers); }
 
   // Waits until the position reached `end`. After Fail: the failure, unless it was reached before.
   Status WaitSafe(Lsn end);
@@ -98,12 +109,14 @@ class Positions {
   };
 
   Status Wait(Awaited& position, Lsn end);
+  Status Unless(const Status& worked) const;
   void Move(Awaited& position, uint64_t end) TAILRACE_REQUIRES(mutex_);
   void RaiseSafe() TAILRACE_REQUIRES(mutex_);
   void Hurry() TAILRACE_REQUIRES(mutex_);
 
   const Durability durability_;
   const uint64_t gather_us_;
+  Workers workers_;
 
   mutable Mutex mutex_;
   CondVar fan_out_wakes_;

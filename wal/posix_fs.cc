@@ -23,6 +23,7 @@
 
 #include "wal/check.h"
 #include "wal/hash.h"
+#include "wal/mutants.h"
 #include "wal/mutex.h"
 
 namespace tailrace::wal {
@@ -514,7 +515,8 @@ Result<std::unique_ptr<FileLock>> PosixFileSystem::Lock(const std::string& path)
     struct flock range {};
     range.l_type = F_WRLCK;
     range.l_whence = SEEK_SET;
-    if (::fcntl(fd.get(), F_OFD_SETLK, &range) != 0) {
+    const int how = TAILRACE_MUTANT("posix-lock") ? F_SETLK : F_OFD_SETLK;
+    if (!TAILRACE_MUTANT("no-lock") && ::fcntl(fd.get(), how, &range) != 0) {
       if (errno == EAGAIN || errno == EACCES) return LockHeld(fd.get(), path);
       return ErrnoStatus("lock", path, errno);
     }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "wal/coding.h"
+#include "wal/mutants.h"
 #include "wal/recovery_table.h"
 #include "wal/segment_pool.h"
 
@@ -202,7 +203,7 @@ Status Planner::JudgeFiles() {
   if (plan_.new_start.value > kPositionMax || plan_.new_epoch == Epoch{~uint32_t{0}}) {
     return Unsupported(directory_ + ": positions or epochs are used up");
   }
-  ++plan_.new_epoch.value;
+  if (!TAILRACE_MUTANT("epoch-stays")) ++plan_.new_epoch.value;
   return Status::Ok();
 }
 
@@ -422,14 +423,16 @@ Status Planner::JudgeStopOf(const Run& run, size_t stopped_in, const WalkEnd& wa
   if (!at_old_end) {
     TAILRACE_ASSIGN_OR_RETURN(after, LookBeyond(run, stopped_in, image, stop));
   }
-  const StopFacts facts{.superseded = bound.has_value(),
-                        .at_old_end = at_old_end,
-                        .marked = after.mark > stop,
-                        .known_durable = known_durable_ > stop,
-                        .at_start = stop.value == image.header().epoch_start,
-                        .bytes_follow = after.torn_bytes > 0};
+  const StopFacts facts{
+      .superseded = bound.has_value(),
+      .at_old_end = at_old_end,
+      .marked = after.mark > stop && !TAILRACE_MUTANT("marks-ignored"),
+      .known_durable = known_durable_ > stop && !TAILRACE_MUTANT("cut-is-no-evidence"),
+      .at_start = stop.value == image.header().epoch_start,
+      .bytes_follow = after.torn_bytes > 0};
   const StopRow& row = JudgeStop(facts);
-  switch (row.decision) {
+  const bool cut = TAILRACE_MUTANT("bad-frame-always-cut");
+  switch (cut && row.decision == StopDecision::kRefuse ? StopDecision::kCut : row.decision) {
     case StopDecision::kEnd:
       break;
     case StopDecision::kStillborn:
@@ -471,6 +474,7 @@ Status Planner::Conclude() {
   plan_.end = last.closed_at.value_or(last.end);
   plan_.old_epoch = last.segments.front().image.header().epoch;
   plan_.clean_close = last.closed_at.has_value();
+  if (TAILRACE_MUTANT("positions-reused")) plan_.new_start = Lsn{RoundUpToBlock(plan_.end.value)};
   CollectUnproven(last);
   for (size_t i = found_.size(); i-- > 0;) {
     RunFound& found = found_[i];
@@ -534,9 +538,11 @@ Status ApplyRecovery(FileSystem& fs, const std::string& directory, const Recover
   }
   TAILRACE_RETURN_IF_ERROR(fs.SyncDirectory(directory));
   for (const TornPiece& piece : plan.torn) {
+    if (TAILRACE_MUTANT("torn-tail-not-kept")) break;
     TAILRACE_RETURN_IF_ERROR(ReplaceFile(fs, piece.copy_path, piece.bytes));
   }
   for (const UnprovenSegment& segment : plan.unproven) {
+    if (TAILRACE_MUTANT("unproven-tail-not-rewritten")) break;
     std::string bytes = EncodeSegmentHeader(segment.header);
     bytes += segment.data;
     TAILRACE_RETURN_IF_ERROR(ReplaceFile(fs, segment.path, bytes));

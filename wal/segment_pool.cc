@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "wal/mutants.h"
+
 namespace tailrace::wal {
 namespace {
 
@@ -34,7 +36,7 @@ Result<std::unique_ptr<SegmentFile>> SegmentPool::Prepare(const SegmentHeader& h
   segment->file_bytes = header.segment_bytes;
   segment->path = JoinPath(directory_, SegmentFileName(header.base));
   Status status = draft->file->Write(0, EncodeSegmentHeader(header));
-  if (status.ok()) status = draft->file->Sync();
+  if (status.ok() && !TAILRACE_MUTANT("header-not-synced")) status = draft->file->Sync();
   if (status.ok() && header.durability == static_cast<uint32_t>(Durability::kBuffered)) {
     status = MapInto(draft->path, *segment);
   }
@@ -47,7 +49,7 @@ Result<std::unique_ptr<SegmentFile>> SegmentPool::Prepare(const SegmentHeader& h
     return status;
   }
   segment->file = std::move(draft->file);
-  status = fs_.SyncDirectory(directory_);
+  if (!TAILRACE_MUTANT("journal-directory-not-synced")) status = fs_.SyncDirectory(directory_);
   if (status.code() == StatusCode::kNoSpace) return IoError(status.message());
   TAILRACE_RETURN_IF_ERROR(status);
   return segment;
@@ -61,7 +63,9 @@ Status SegmentPool::MapInto(const std::string& path, SegmentFile& segment) {
 // A spare kept its old name until the directory is synced. Were its header rewritten before that, a
 // crash could show the new header under the old name.
 Result<SegmentPool::Draft> SegmentPool::OpenSpare(const std::string& path) {
-  TAILRACE_RETURN_IF_ERROR(fs_.SyncDirectory(directory_));
+  if (!TAILRACE_MUTANT("spare-name-not-synced")) {
+    TAILRACE_RETURN_IF_ERROR(fs_.SyncDirectory(directory_));
+  }
   TAILRACE_ASSIGN_OR_RETURN(auto file, fs_.Open(path, OpenMode::kReadWrite));
   return Draft{.path = path, .file = std::move(file)};
 }

@@ -8,6 +8,8 @@
 #include <set>
 
 #include "tests/engine/consumer_fixture.h"
+#include "tests/support/random.h"
+#include "tests/support/seed.h"
 
 namespace tailrace::test {
 namespace {
@@ -229,12 +231,14 @@ TEST_P(ConsumerTest, TheHandlersWritesAndTheCheckpointAreOne) {
   const Worker worker = OpenWorker(stream, "a");
   const ConsumerBatch batch = Take(*worker);
   const Condition never = [](const Item*) { return false; };
+  const auto before = ReadTable(*store_, "_tailrace.consumers");
   auto result = worker->CheckpointWith(batch, {WriteRequest::Put("Totals", Game(1, "x"), never)});
   ASSERT_OK(result);
   EXPECT_EQ(result->outcome, CheckpointOutcome::kRejected);
   ASSERT_EQ(result->writes.size(), 1u);
   EXPECT_EQ(result->writes[0].outcome, WriteOutcome::kRejected);
   EXPECT_FALSE(store_->Get("Totals", GameKey(1))->has_value());
+  EXPECT_EQ(ReadTable(*store_, "_tailrace.consumers"), before) << "the checkpoint did not move";
 
   result = worker->CheckpointWith(batch, {WriteRequest::Put("Totals", Game(1, "x"))});
   ASSERT_OK(result);
@@ -357,6 +361,23 @@ TEST_P(ConsumerTest, ALeaseThatCameBackIsAnotherOne) {
   EXPECT_EQ(Drain(*a), 0u);
 }
 
+TEST_P(ConsumerTest, ALeaseThatWasTakenBackIsAnotherOne) {
+  Open();
+  const StreamId stream = MakeStream();
+  PutGames(0, 100);
+  const Worker a = OpenWorker(stream, "a", {.limits = {.records_max = 5}});
+  const ConsumerBatch old = Take(*a);
+  const Worker b = OpenWorker(stream, "b", {.limits = {.records_max = 5}});
+  for (int i = 0; i < 4; ++i) Round({b.get()});
+  ASSERT_EQ(b->leases().size(), 4u) << "a was silent";
+  EXPECT_EQ(Drain(*b), 100u);
+  for (int i = 0; i < 5; ++i) Round({a.get()});
+  ASSERT_EQ(a->leases().size(), 4u) << "b was silent";
+  EXPECT_EQ(*a->Checkpoint(old), CheckpointOutcome::kLeaseLost)
+      << "it would take the checkpoint back";
+  EXPECT_EQ(Drain(*a), 0u);
+}
+
 TEST_P(ConsumerTest, ClocksThatJumpAndMachinesThatSleepTakeNoLease) {
   Open();
   const StreamId stream = MakeStream();
@@ -371,7 +392,8 @@ TEST_P(ConsumerTest, ClocksThatJumpAndMachinesThatSleepTakeNoLease) {
     EXPECT_EQ(a->leases().size(), 2u);
     EXPECT_EQ(b->leases().size(), 2u);
   }
-  // Nobody ran for a day; b is the first to wake.
+  // Nobody ran for a day; b has seen a's last beat and is the first to wake.
+  Round({a.get(), b.get()});
   clock_.Advance(86'400'000);
   Round({b.get(), a.get(), b.get()});
   EXPECT_EQ(a->leases().size(), 2u);
@@ -448,6 +470,91 @@ TEST_P(ConsumerTest, ParentsAreFinishedBeforeTheirChildren) {
   size_t leases = 0;
   for (const Item& item : ReadTable(*store_, "_tailrace.consumers")) leases += item.Has("shard");
   EXPECT_EQ(leases, 2u);
+}
+
+// Two workers, one of which dies now and then, keep a copy of a table by a bootstrap, while items
+// change and shards are split, and merged as soon as they are empty. A merged shard has two that it
+// goes on from, of which it names one.
+TEST_P(ConsumerTest, ABootstrapGoesOnOverMerges) {
+  constexpr int64_t kGames = 150;
+  constexpr int kStepsMax = 20'000;
+  Open();
+  const StreamId stream = MakeStream();
+  ASSERT_OK(store_->CreateTable({.name = kCopyTable, .keys = kGameKeys}));
+  PutGames(0, kGames, "first");
+  clock_.Advance(options_.retention_ms);
+  ASSERT_OK(store_->RunMaintenance());  // Now only the table has them.
+  const ConsumerOptions options{
+      .start = ConsumerStart::kBootstrap, .pin_bytes_max = 1 << 30, .limits = {.records_max = 2}};
+  Worker workers[] = {OpenWorker(stream, "a", options), OpenWorker(stream, "b", options)};
+  const auto apply = [&](ConsumerWorker& worker) {
+    const auto batch = worker.Next(0);
+    EXPECT_OK(batch);
+    if (!batch.ok() || !*batch) return false;
+    EXPECT_FALSE((*batch)->gap.has_value());
+    EXPECT_OK(ApplyToCopy(worker, kGameKeys, **batch));
+    return true;
+  };
+  Random random(MixSeed(TestSeed(), GetParam() == Durability::kSync ? 1 : 2));
+  int merges = 0;
+  int step = 0;
+  for (; step < kStepsMax && !HasFailure(); ++step) {
+    const bool bootstraps = DescribeConsumer(*store_, kName)->bootstrapping;
+    if (!bootstraps) break;
+    switch (random.Below(10)) {
+      case 0: {
+        const auto id = static_cast<int64_t>(random.Below(2 * kGames));
+        const Status written =
+            random.OneIn(3) ? store_->Delete("UserGames", GameKey(id)).status()
+                            : store_->Put("UserGames", Game(id, std::to_string(step))).status();
+        ASSERT_OK(written);
+        break;
+      }
+      case 1: {
+        const size_t dies = random.Below(2);
+        workers[dies] = OpenWorker(stream, dies == 0 ? "a" : "b", options);
+        break;
+      }
+      case 2:
+        if (random.OneIn(4)) SplitFirst(stream);
+        break;
+      case 3: {
+        clock_.Advance(options_.retention_ms);
+        ASSERT_OK(store_->RunMaintenance());
+        std::vector<ShardInfo> open = store_->DescribeStream(stream)->shards;
+        std::erase_if(open, [](const ShardInfo& shard) { return shard.ending.has_value(); });
+        std::sort(open.begin(), open.end(), [](const ShardInfo& a, const ShardInfo& b) {
+          return a.hash_first < b.hash_first;
+        });
+        if (open.size() < 2) break;
+        const size_t at = random.Below(open.size() - 1);
+        const auto merged = store_->MergeShards(stream, open[at].id, open[at + 1].id);
+        if (!merged.ok()) {
+          ASSERT_EQ(merged.status().code(), StatusCode::kFailedPrecondition);
+        }
+        merges += merged.ok();
+        break;
+      }
+      default:
+        apply(*workers[random.Below(2)]);
+    }
+  }
+  EXPECT_LT(step, kStepsMax) << "the bootstrap does not end";
+  EXPECT_GE(merges, 2);
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_OK(store_->WaitFannedOut({store_->Stats()->safe}));
+    Round({workers[0].get(), workers[1].get()});
+    for (const Worker& worker : workers) {
+      while (!HasFailure() && apply(*worker)) {
+      }
+    }
+  }
+  EXPECT_TRUE(ReadTable(*store_, kCopyTable) == ReadTable(*store_, "UserGames"));
+  uint64_t lag_records = 0;
+  for (const ConsumerShard& shard : DescribeConsumer(*store_, kName)->shards) {
+    lag_records += shard.lag_records;
+  }
+  EXPECT_EQ(lag_records, 0u);
 }
 
 TEST_P(ConsumerTest, TwoConsumersDoNotSeeEachOther) {

@@ -319,9 +319,9 @@ TEST_P(LimitsTest, StreamsAndPositions) {
             StatusCode::kNotFound);
   ASSERT_OK(store_->DisableStream("UserGames"));
   EXPECT_EQ(store_->DisableStream("UserGames").code(), StatusCode::kFailedPrecondition);
-  ExpectInvalid(store_->EnableStream("UserGames", ViewType::kNewImage,
-                                     {.shards = shards::kShardsPerStreamMax + 1}),
-                std::to_string(shards::kShardsPerStreamMax));
+  ExpectInvalid(
+      store_->EnableStream("UserGames", ViewType::kNewImage, {.shards = kShardsPerStreamMax + 1}),
+      std::to_string(kShardsPerStreamMax));
   ExpectInvalid(store_->EnableStream("UserGames", static_cast<ViewType>(7)), "view");
   EXPECT_FALSE(store_->DescribeTable("UserGames")->stream_view.has_value());
 
@@ -366,10 +366,10 @@ TEST_P(LimitsTest, AStreamOfAsManyShardsAsThereMayBe) {
   options_.journal_segment_bytes = StoreOptions{}.journal_segment_bytes;
   Open();
   MakeGames(std::nullopt);
-  const auto stream = store_->EnableStream("UserGames", ViewType::kKeysOnly,
-                                           {.shards = shards::kShardsPerStreamMax});
+  const auto stream =
+      store_->EnableStream("UserGames", ViewType::kKeysOnly, {.shards = kShardsPerStreamMax});
   ASSERT_OK(stream);
-  EXPECT_EQ(stream->shards.size(), shards::kShardsPerStreamMax);
+  EXPECT_EQ(stream->shards.size(), kShardsPerStreamMax);
   EXPECT_EQ(stream->shards.back().hash_last, UINT64_MAX);
   ASSERT_OK(store_->Put("UserGames", Game(1, "a")));
   ASSERT_OK(store_->Put("UserGames", Game(2, "b")));
@@ -405,6 +405,9 @@ TEST_P(LimitsTest, ReadersNamesAndAttachments) {
   const std::string longest(DurableReader::kNameBytesMax, 'r');
   ExpectInvalid(DurableReader::Open(*store_, "", stream, {}), "name");
   ExpectInvalid(DurableReader::Open(*store_, longest + "r", stream, {}), "name");
+  ExpectInvalid(DurableReader::Open(*store_, "\xff", stream, {}),
+                "name has 1 to 255 bytes of UTF-8");
+  ExpectInvalid(DurableReader::Forget(*store_, ""), "name");
   ExpectInvalid(DurableReader::Open(*store_, "r", stream, {.start = StartAt::kAtSequenceNumber}),
                 "starts");
   EXPECT_EQ(DurableReader::Open(*store_, "r", StreamId{99}, {}).status().code(),
@@ -443,8 +446,9 @@ TEST_P(LimitsTest, Options) {
       {[](auto& o) { o.journal_segment_bytes = wal::kJournalSegmentBytesMax + wal::kBlockBytes; },
        "journal_segment_bytes"},
       {[](auto& o) { o.shards_per_stream = 0; }, "shards_per_stream"},
-      {[](auto& o) { o.shards_per_stream = shards::kShardsPerStreamMax + 1; }, "shards_per_stream"},
+      {[](auto& o) { o.shards_per_stream = kShardsPerStreamMax + 1; }, "shards_per_stream"},
       {[](auto& o) { o.retention_ms = 0; }, "retention_ms"},
+      {[](auto& o) { o.shard_segment_bytes_max = 0; }, "shard_segment_bytes_max"},
   };
   for (const Case& each : bad) {
     StoreOptions options = options_;

@@ -186,6 +186,21 @@ TEST_P(MergedReaderTest, WhatExpiredIsAGap) {
   ExpectJournalsOrder(all);
 }
 
+TEST_P(MergedReaderTest, HandsOutATransactionWhateverTheLimit) {
+  Open();
+  MakeTables();
+  ASSERT_OK(store_->Put("Left", Game(1, "a")));
+  ASSERT_OK(store_->Put("Right", Game(1, "b")));
+  ASSERT_OK(store_->WaitFannedOut({store_->Stats()->safe}));
+  const auto reader = OpenReader({.records_max = 0});
+  for (int transaction = 1; transaction <= 2; ++transaction) {
+    const auto batch = reader->Next(0);
+    ASSERT_OK(batch);
+    ASSERT_TRUE(batch->has_value());
+    EXPECT_EQ((*batch)->transactions.size(), 1u);
+  }
+}
+
 TEST_P(MergedReaderTest, RefusesWhatMakesNoSense) {
   Open();
   MakeTables();

@@ -12,7 +12,12 @@
 #include <regex>
 #include <thread>
 
+#include "engine/consumer.h"
 #include "engine/durable_reader.h"
+#include "engine/local_server.h"
+#include "engine/merged_reader.h"
+#include "engine/store_follower.h"
+#include "engine/table_as_of.h"
 #include "tests/engine/store_fixture.h"
 #include "tests/support/test_paths.h"
 
@@ -54,6 +59,81 @@ std::string InChild(const std::function<std::string()>& task) {
   int status = 0;
   ::waitpid(child, &status, 0);
   return WIFEXITED(status) ? answer : "ended by signal " + std::to_string(WTERMSIG(status));
+}
+
+using Calls = std::map<std::string, std::function<Status()>>;
+
+// What is open on a store besides, made by the process that opened it. The worker holds leases and
+// has handed out a batch; the merged reader has read ahead; one worker is finished.
+struct Users {
+  std::unique_ptr<DurableReader> reader;
+  std::unique_ptr<MergedReader> merged;
+  std::unique_ptr<ConsumerWorker> worker;
+  ConsumerBatch batch;
+  std::unique_ptr<ConsumerWorker> finished;
+  std::unique_ptr<TableAsOf> past;
+};
+
+void MakeUsers(Store& store, StreamId stream, Users& users) {
+  users.reader = DurableReader::Open(store, "reader", stream, {}).value();
+  users.merged = MergedReader::Open(store, {stream}, {.records_max = 1}).value();
+  ASSERT_OK(users.merged->Next(0));
+  users.worker = ConsumerWorker::Open(store, "consumer", stream, "worker", {}).value();
+  users.batch = users.worker->Next(60'000).value().value();
+  users.past = TableAsOf::Open(store, "UserGames", Moment::AtTime(UINT64_MAX), {}).value();
+  ASSERT_OK(store.CreateTable(
+      {.name = "Ended", .keys = kGameKeys, .stream = ViewType::kNewAndOldImages}));
+  const StreamId ended = store.DescribeTable("Ended")->latest_stream.value();
+  ASSERT_OK(store.DisableStream("Ended"));
+  users.finished = ConsumerWorker::Open(store, "finished", ended, "worker", {}).value();
+  while (!users.finished->finished()) {
+    const auto batch = users.finished->Next(0);
+    ASSERT_OK(batch);
+    if (*batch) {
+      ASSERT_OK(users.finished->Checkpoint(**batch));
+    }
+  }
+  ASSERT_OK(store.DropTable("Ended"));
+}
+
+// The calls of what is open on a store, and those that open it, by name.
+Calls CallsOfUsers(Store& store, const std::string& directory, StreamId stream, Users& users) {
+  return {
+      {"DurableReader::Open",
+       [&, stream] { return DurableReader::Open(store, "child", stream, {}).status(); }},
+      {"DurableReader::Forget", [&] { return DurableReader::Forget(store, "reader"); }},
+      {"DurableReader::Next", [&] { return users.reader->Next(60'000).status(); }},
+      {"DurableReader::Checkpoint", [&] { return users.reader->Checkpoint(users.batch.shard); }},
+      {"MergedReader::Open",
+       [&, stream] { return MergedReader::Open(store, {stream}, {}).status(); }},
+      {"MergedReader::Next", [&] { return users.merged->Next(60'000).status(); }},
+      {"ConsumerWorker::Open",
+       [&, stream] { return ConsumerWorker::Open(store, "child", stream, "w", {}).status(); }},
+      {"ConsumerWorker::Next", [&] { return users.worker->Next(60'000).status(); }},
+      {"ConsumerWorker::Next, finished", [&] { return users.finished->Next(60'000).status(); }},
+      {"ConsumerWorker::Checkpoint",
+       [&] { return users.worker->Checkpoint(users.batch).status(); }},
+      {"ConsumerWorker::Checkpoint, no lease",
+       [&] { return users.finished->Checkpoint(users.batch).status(); }},
+      {"ConsumerWorker::CheckpointWith",
+       [&] { return users.worker->CheckpointWith(users.batch, {}).status(); }},
+      {"ConsumerWorker::Fail", [&] { return users.worker->Fail(users.batch, "child").status(); }},
+      {"ConsumerWorker::Fail, no lease",
+       [&] { return users.finished->Fail(users.batch, "child").status(); }},
+      {"ConsumerWorker::KeepLeases", [&] { return users.worker->KeepLeases(); }},
+      {"ConsumerWorker::Release", [&] { return users.worker->Release(); }},
+      {"ListConsumers", [&] { return ListConsumers(store).status(); }},
+      {"DescribeConsumer", [&] { return DescribeConsumer(store, "consumer").status(); }},
+      {"ForgetConsumer", [&] { return ForgetConsumer(store, "consumer"); }},
+      {"TableAsOf::Open",
+       [&] {
+         return TableAsOf::Open(store, "UserGames", Moment::AtTime(UINT64_MAX), {}).status();
+       }},
+      {"TableAsOf::Get", [&] { return users.past->Get(GameKey(1)).status(); }},
+      {"TableAsOf::Scan", [&] { return users.past->Scan({}).status(); }},
+      {"LocalServer::Start",
+       [&, directory] { return LocalServer::Start(store, directory).status(); }},
+  };
 }
 
 // Every call of a store, by name.
@@ -121,8 +201,6 @@ std::map<std::string, std::function<Status(Store&)>> EveryCall(StreamId stream,
       {"RunMaintenance", [](Store& s) { return s.RunMaintenance(); }},
       {"ConfirmDowntime", [](Store& s) { return s.ConfirmDowntime(); }},
       {"Stats", [](Store& s) { return s.Stats().status(); }},
-      {"DurableReader",
-       [=](Store& s) { return DurableReader::Open(s, "child", stream, {}).status(); }},
       {"Close", [](Store& s) { return s.Close(); }},
   };
 }
@@ -140,17 +218,25 @@ TEST(ProcessTestItself, KnowsEveryCallOfAStore) {
   EXPECT_GE(found, 30u);
 }
 
-// Which of the calls were answered otherwise than with the error for children.
-std::string WronglyAnswered(Store& store, StreamId stream, const Position& position) {
+// Which of the calls were answered otherwise than with kFailedPrecondition and this in the message.
+std::string WronglyAnswered(const Calls& calls, const std::string& due) {
   std::string wrong;
-  for (const auto& [name, call] : EveryCall(stream, position)) {
-    const Status status = call(store);
+  for (const auto& [name, call] : calls) {
+    const Status status = call();
     if (status.code() != StatusCode::kFailedPrecondition ||
-        status.message().find("fork") == std::string::npos) {
+        status.message().find(due) == std::string::npos) {
       wrong += name + ": " + status.ToString() + "\n";
     }
   }
   return wrong;
+}
+
+Calls On(Store& store, StreamId stream, const Position& position) {
+  Calls calls;
+  for (const auto& [name, call] : EveryCall(stream, position)) {
+    calls[name] = [&store, call = call] { return call(store); };
+  }
+  return calls;
 }
 
 TEST_P(ProcessTest, AChildMayDoNothingWithItsParentsStore) {
@@ -160,6 +246,8 @@ TEST_P(ProcessTest, AChildMayDoNothingWithItsParentsStore) {
   const StreamId stream = LatestStream("UserGames");
   const ShardId shard = store_->DescribeStream(stream)->shards[0].id;
   const Position position = store_->SeekShard(stream, shard, StartAt::kTrimHorizon).value();
+  Users users;
+  MakeUsers(*store_, stream, users);
 
   // The parent writes on while its children begin and end: they inherit locks in any state.
   std::atomic<bool> stop{false};
@@ -168,8 +256,13 @@ TEST_P(ProcessTest, AChildMayDoNothingWithItsParentsStore) {
     while (!stop) ASSERT_OK(store_->Put("UserGames", Game(++written, "parent")));
   });
   for (int child = 0; child < 10; ++child) {
-    EXPECT_EQ(InChild([&] { return WronglyAnswered(*store_, stream, position); }), "");
     EXPECT_EQ(InChild([&] {
+                return WronglyAnswered(On(*store_, stream, position), "fork") +
+                       WronglyAnswered(CallsOfUsers(*store_, directory_, stream, users), "fork");
+              }),
+              "");
+    EXPECT_EQ(InChild([&] {
+                users = {};
                 store_.reset();  // As when the child leaves the scope that holds the store.
                 return std::string("left alone");
               }),
@@ -181,6 +274,9 @@ TEST_P(ProcessTest, AChildMayDoNothingWithItsParentsStore) {
   writer.join();
 
   // Nothing came from the children, nothing of the parent's is missing.
+  EXPECT_EQ(ListConsumers(*store_)->size(), 2u);
+  EXPECT_EQ(*users.worker->Checkpoint(users.batch), CheckpointOutcome::kStored);
+  users = {};
   const auto whole = [&] {
     EXPECT_EQ(ReadTable(*store_, "UserGames").size(), static_cast<size_t>(written));
     EXPECT_EQ(*store_->Get("UserGames", GameKey(1)), Game(1, "before"));
@@ -190,6 +286,56 @@ TEST_P(ProcessTest, AChildMayDoNothingWithItsParentsStore) {
   whole();
   Reopen();
   whole();
+}
+
+TEST_P(ProcessTest, ACallableMayCallNothing) {
+  Open();
+  MakeGames(ViewType::kNewAndOldImages);
+  ASSERT_OK(store_->Put("UserGames", Game(1, "before")));
+  const StreamId stream = LatestStream("UserGames");
+  const ShardId shard = store_->DescribeStream(stream)->shards[0].id;
+  const Position position = store_->SeekShard(stream, shard, StartAt::kTrimHorizon).value();
+  Users users;
+  MakeUsers(*store_, stream, users);
+  std::string wrong = "it was not called";
+  const Condition condition = [&](const Item*) {
+    wrong = WronglyAnswered(On(*store_, stream, position), "called the store") +
+            WronglyAnswered(CallsOfUsers(*store_, directory_, stream, users), "called the store");
+    return true;
+  };
+  ASSERT_OK(store_->Put("UserGames", Game(2, "after"), {.condition = condition}));
+  EXPECT_EQ(wrong, "");
+  EXPECT_EQ(*users.worker->Checkpoint(users.batch), CheckpointOutcome::kStored);
+}
+
+// A child may not use its parent's follower, whose locks another thread may have held at the fork;
+// one of its own works.
+TEST_P(ProcessTest, AFollowerStaysInItsProcess) {
+  Open();
+  MakeGames(ViewType::kNewAndOldImages);
+  ASSERT_OK(store_->Put("UserGames", Game(1, "before")));
+  ASSERT_OK(store_->WaitFannedOut({store_->Stats()->safe}));
+  const StreamId stream = LatestStream("UserGames");
+  const ShardId shard = store_->DescribeStream(stream)->shards[0].id;
+  const auto follower = StoreFollower::Open(directory_).value();
+  const Position position = follower->SeekShard(stream, shard, StartAt::kTrimHorizon).value();
+  const Calls calls = {
+      {"ListStreams", [&] { return follower->ListStreams().status(); }},
+      {"DescribeStream", [&] { return follower->DescribeStream(stream).status(); }},
+      {"SeekShard", [&] { return follower->SeekShard(stream, shard, StartAt::kLatest).status(); }},
+      {"ReadShard", [&] { return follower->ReadShard(position).status(); }},
+      {"WaitShards", [&] { return follower->WaitShards({position}, 60'000).status(); }},
+      {"Published", [&] { return follower->Published().status(); }},
+      {"OwnerLives", [&] { return follower->OwnerLives().status(); }},
+  };
+  EXPECT_EQ(InChild([&] { return WronglyAnswered(calls, "fork"); }), "");
+  EXPECT_EQ(InChild([&] {
+              const auto own = StoreFollower::Open(directory_);
+              if (!own.ok()) return own.status().ToString();
+              const auto streams = (*own)->ListStreams();
+              return streams.ok() ? std::to_string(streams->size()) : streams.status().ToString();
+            }),
+            "1");
 }
 
 TEST_P(ProcessTest, AChildCannotOpenAStoreEither) {

@@ -258,6 +258,8 @@ TEST(RocksFsSeam, StatusesKeepTheirMeaningBothWays) {
     EXPECT_THAT(FromRocks(there).message(), HasSubstr("x"));
   }
   EXPECT_OK(FromRocks(ToRocks(Status::Ok())));
+  EXPECT_EQ(FromRocks(rocksdb::Status::Corruption("Can't access /1.sst: ", "IO error: x")).code(),
+            StatusCode::kIoError);
   EXPECT_EQ(FromRocks(rocksdb::Status::NotFound("x")).code(), StatusCode::kNotFound);
   EXPECT_EQ(FromRocks(ToRocks(OutcomeUnknown("x"))).code(), StatusCode::kIoError);
 }
@@ -308,14 +310,19 @@ SimDisk DatabaseWithOne() {
   return disk;
 }
 
-TEST(RocksFsFaults, AnyFailingCallLeavesAllOfAnIngestOrNothing) {
+class RocksFsFaults : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Calls, RocksFsFaults, ::testing::Bool(), [](const auto& calls) {
+  return calls.param ? "ThatChangeTheDisk" : "ThatReadItToo";
+});
+
+TEST_P(RocksFsFaults, AnyFailingCallLeavesAllOfAnIngestOrNothing) {
   const SimDisk base = DatabaseWithOne();
   uint64_t failures = 0;
   for (uint64_t nth = 1;; ++nth) {
     for (const bool for_ever : {false, true}) {
       SimFs fs(base);
       auto database = MustOpen(fs, "/db");
-      fs.Inject({.mutating_only = true, .nth = nth, .for_ever = for_ever});
+      fs.Inject({.mutating_only = GetParam(), .nth = nth, .for_ever = for_ever});
       const Status status = database->Ingest(kItems, "two");
       const bool hit = fs.faults_hit() > 0;
       database.reset();

@@ -1,6 +1,7 @@
 // Transactions of many threads at once: money that is moved between accounts is never made or lost,
 // neither in what a transactional read shows nor in any commit of the stream.
 #include <atomic>
+#include <barrier>
 #include <map>
 #include <thread>
 
@@ -182,6 +183,37 @@ TEST_P(TransactionRaceTest, OneOfManyWithTheSameTokenHappens) {
   }
   EXPECT_EQ(*store_->Get(TableOf(0), GameKey(0)), Account(0, kStart + kTokens));
   EXPECT_EQ(*store_->Get(TableOf(1), GameKey(1)), Account(1, kStart - kTokens));
+}
+
+// Of different requests no other lock holds one up while another is decided.
+TEST_P(TransactionRaceTest, OneOfDifferentRequestsUnderATokenHappens) {
+  constexpr size_t kCallers = 3;
+  constexpr size_t kTokens = 40;
+  constexpr int kYields = 20;  // In the middle of a transaction, for others to come in between.
+  const Updater add_slowly = [](std::optional<Item>& item) {
+    for (int i = 0; i < kYields; ++i) std::this_thread::yield();
+    return Add(1)(item);
+  };
+  std::array<std::atomic<int>, kTokens> applied{};
+  std::barrier together(kCallers);
+  std::vector<std::thread> callers;
+  for (size_t caller = 0; caller < kCallers; ++caller) {
+    callers.emplace_back([&, account = static_cast<int64_t>(caller)] {
+      for (size_t token = 0; token < kTokens; ++token) {
+        together.arrive_and_wait();
+        const auto result =
+            store_->Transact({WriteRequest::Update(TableOf(account), GameKey(account), add_slowly)},
+                             {.idempotency_token = "token " + std::to_string(token)});
+        if (result.ok()) {
+          ++applied[token];
+        } else {
+          EXPECT_EQ(result.status().code(), StatusCode::kAlreadyExists);
+        }
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  for (const auto& count : applied) EXPECT_EQ(count, 1);
 }
 
 }  // namespace

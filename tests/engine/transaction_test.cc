@@ -1,6 +1,7 @@
 // Transactions, transactional reads and batches through the store's public face.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -119,6 +120,20 @@ TEST_P(TransactionTest, WritesOfSeveralTablesAreOneCommit) {
   Reopen();
   EXPECT_EQ(*store_->Get("UserGames", GameKey(2)), Game(2, "bob"));
   EXPECT_EQ(*store_->Get("Scores", ScoreKey("ann", 1)), Score("ann", 1, 15));
+}
+
+TEST_P(TransactionTest, ARefusedConditionCountsWhereverItStands) {
+  const Writes checks{WriteRequest::Put("UserGames", Game(1, "bob"), IsAbsent),
+                      WriteRequest::Check("Scores", ScoreKey("ann", 1), IsThere),
+                      WriteRequest::Check("Scores", ScoreKey("bob", 1), IsAbsent)};
+  for (size_t turn = 0; turn < checks.size(); ++turn) {
+    Writes writes = checks;
+    std::rotate(writes.begin(), writes.begin() + static_cast<ptrdiff_t>(turn), writes.end());
+    const auto result = store_->Transact(writes);
+    ASSERT_OK(result);
+    EXPECT_EQ(result->outcome, WriteOutcome::kRejected);
+    EXPECT_EQ(*store_->Get("UserGames", GameKey(1)), Game(1, "ann"));
+  }
 }
 
 TEST_P(TransactionTest, OneRefusedConditionRefusesAll) {

@@ -138,6 +138,19 @@ TEST_F(LocalSocketTest, TheSocketIsThereWhileItIsServed) {
   EXPECT_OK(client_->Get("UserGames", GameKey(1)));
 }
 
+TEST_F(LocalSocketTest, OneServerServesADirectory) {
+  const Status second = LocalServer::Start(*store_, directory_).status();
+  EXPECT_EQ(second.code(), StatusCode::kAlreadyExists) << second.ToString();
+  EXPECT_OK(client_->Get("UserGames", GameKey(1)));  // The first one is not disturbed.
+  const std::string nowhere = temp_.path() + "/nowhere";
+  EXPECT_EQ(LocalServer::Start(*store_, nowhere).status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(LocalStore::Connect(nowhere).status().code(), StatusCode::kNotFound);
+  server_ = nullptr;
+  ASSERT_OK(store_->Close());
+  EXPECT_EQ(LocalServer::Start(*store_, directory_).status().code(), StatusCode::kClosed);
+  EXPECT_EQ(LocalStore::Connect(directory_).status().code(), StatusCode::kNotFound);
+}
+
 TEST_F(LocalSocketTest, BytesThatAreNoRequestAreRefused) {
   EXPECT_EQ(Send("").code(), local::UNSUPPORTED);  // A request of version 0.
   EXPECT_EQ(Send("\xff\xff\xff").code(), local::INVALID_ARGUMENT);

@@ -6,6 +6,8 @@
 #include <fstream>
 
 #include "shards/offline.h"
+#include "shards/record_codec.h"
+#include "shards/segment_scanner.h"
 #include "shards/shard_header.h"
 #include "shards/shard_set.h"
 #include "tests/shards/shard_rig.h"
@@ -174,6 +176,37 @@ TEST(DamageTest, EveryFlippedBitIsFoundOrHarmless) {
       static_cast<unsigned long long>(harmless));
   EXPECT_GT(harmless, 0u);
   EXPECT_GT(in_segments, 10'000u);
+}
+
+// Every frame is whole and every record stands where it should, but one is of another history.
+TEST(DamageTest, ARecordOfAnotherHistoryIsFound) {
+  const Folded folded;
+  const std::string path = folded.Paths(".seg").at(0);
+  const std::string bytes = *folded.disk.Contents(path);
+  wal::SegmentHeader header;
+  ASSERT_EQ(wal::DecodeSegmentHeader(bytes, header), wal::SegmentHeaderState::kValid);
+  SimFs fs(folded.disk);
+  auto file = fs.Open(path, wal::OpenMode::kRead);
+  ASSERT_OK(file);
+  SegmentScanner scanner(*std::move(file), path, header, wal::kSegmentHeaderBytes, bytes.size(),
+                         PointBefore(header));
+  RecordView record;
+  ASSERT_TRUE(scanner.Next(record).value());
+  const uint64_t chain_before = record.chain;
+  ASSERT_TRUE(scanner.Next(record).value());
+  ASSERT_TRUE(record.new_image);
+  std::string other(*record.new_image);
+  other.back() = '!';
+  record.new_image = other;
+  std::string frame;
+  AppendRecordFrame(frame, record, chain_before, wal::SegmentSeed(header), header.epoch);
+  ASSERT_EQ(scanner.record_offset() + frame.size(), scanner.offset());
+
+  SimDisk disk = folded.disk;
+  ASSERT_OK(disk.Patch(path, scanner.record_offset(), frame));
+  const Reading reading = ReadDamaged(folded, disk);
+  EXPECT_EQ(reading.status.code(), StatusCode::kCorruption);
+  EXPECT_NE(reading.status.message().find("chain hash"), std::string::npos);
 }
 
 TEST(DamageTest, MissingAndExchangedSegmentsAreNamed) {

@@ -114,6 +114,37 @@ TEST(ShardLogTest, SegmentsRollBySizeAndByAge) {
 
 // Folding from any checkpoint, after any amount was written behind it, gives the same files as
 // folding once: names and bytes, index files included.
+// What was written behind the checkpoint need not come again: a power loss may take it back.
+TEST(ShardLogTest, NothingOfWhatWasTakenBackStaysBehindTheEnd) {
+  Random random(tailrace::test::TestSeed());
+  TestJournal journal = RandomJournal(random, 10);
+  SimFs fs;
+  auto set = OpenSet(fs, journal);
+  ASSERT_OK(FoldFrom(journal, Lsn{0}, *set));
+  ASSERT_OK(set->Sync());
+  const ShardSetState state = set->Capture();
+  const Lsn cut = journal.end();
+  for (int i = 0; i < 10; ++i) journal.Commit({RandomChange(random, kStream, 20, 150)});
+  ASSERT_OK(FoldFrom(journal, cut, *set));
+  set.reset();
+  fs.KillProcess();
+
+  journal.CutBack(cut);
+  set = OpenSet(fs, journal, state);
+  ASSERT_TRUE(set);
+  // The segments end here, and from the next opening on they are as long as their files.
+  journal.PassTime(SmallOptions().segment_age_ms_max);
+  for (int i = 0; i < 10; ++i) journal.Commit({RandomChange(random, kStream, 20, 150)});
+  ASSERT_OK(FoldFrom(journal, cut, *set));
+  ASSERT_OK(set->Sync());
+  const ShardSetState later = set->Capture();
+  set.reset();
+  set = OpenSet(fs, journal, later);
+  ASSERT_TRUE(set);
+  ASSERT_OK(set->Publish(journal.end()));
+  EXPECT_EQ(CompareWithModel(*set, journal), "");
+}
+
 TEST(ShardLogTest, CutAndFoldAgainGivesIdenticalFiles) {
   Random random(tailrace::test::TestSeed());
   const TestJournal journal = RandomJournal(random, 120);

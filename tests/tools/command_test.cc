@@ -78,6 +78,7 @@ const std::vector<std::vector<std::string>>& Subcommands() {
                                                              {"journal"},
                                                              {"stat"},
                                                              {"verify"},
+                                                             {"crashtest"},
                                                              {"demo"}};
   return kAll;
 }
@@ -98,6 +99,7 @@ TEST_F(Command, HelpIsThereForEverything) {
     EXPECT_EQ(help.err, "");
   }
   EXPECT_THAT(top.out, Not(HasSubstr("demo-worker")));
+  EXPECT_THAT(top.out, Not(HasSubstr("crashtest-child")));
 }
 
 TEST_F(Command, VersionIsPrinted) {

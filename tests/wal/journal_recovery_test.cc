@@ -140,6 +140,20 @@ TEST_P(JournalRecoveryTest, DamageToTheLastGroupIsCutAndCopied) {
   EXPECT_EQ(copy->substr(kFrameHeaderBytes, last.payload.size()), "!" + last.payload.substr(1));
 }
 
+// As a write that went to the wrong place leaves it: whole, and of this epoch.
+TEST_P(JournalRecoveryTest, AFrameInThePlaceOfAnotherIsNotSeen) {
+  MakeKilled(5);
+  const std::string path = PathOf(kFirstLsn.value);
+  const auto bytes = fs_.disk().Contents(path);
+  ASSERT_OK(bytes);
+  const KnownFrame& moved = frames_[3];
+  const auto opened = OpenPatched(path, OffsetOf(frames_[4].lsn),
+                                  bytes->substr(OffsetOf(moved.lsn), moved.end - moved.lsn));
+  ASSERT_OK(opened);
+  EXPECT_THAT(ReadAll(**opened, Lsn{0}), ElementsAreArray(FirstOf(frames_, 4)));
+  EXPECT_EQ((*opened)->recovery().end, frames_[4].lsn);
+}
+
 TEST_P(JournalRecoveryTest, KnowledgeFromOutsideClosesTheWindow) {
   MakeKilled(5);
   rig_.start.known_durable = frames_.back().end;

@@ -35,32 +35,34 @@ apt_get() {
     -o Acquire::Retries=3 -q "$@" < /dev/null
 }
 
-# The packages of .ci/packages, one a line.
-listed_packages() { sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' "$ROOT/.ci/packages"; }
+# The packages of a list such as .ci/packages, one a line.
+listed_packages() { sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' "$ROOT/$1"; }
 
 # Those of them that are not installed.
 missing_packages() {
   local package
-  listed_packages | while read -r package; do
+  listed_packages "$1" | while read -r package; do
     [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null) == installed ]] ||
       say "$package"
   done
 }
 
-# Installs what is missing of .ci/packages. Without apt (another system) it says what is needed.
+# Installs what is missing of .ci/packages, or of another list. Without apt (another system) it says
+# what is needed.
 install_packages() {
+  local list=${1:-.ci/packages}
   local -a missing
   if ! command -v apt-get > /dev/null || ! command -v dpkg-query > /dev/null; then
     say "This is not a Debian system. Tailrace needs what these Debian packages hold:"
-    listed_packages | paste -sd ' '
+    listed_packages "$list" | paste -sd ' '
     return
   fi
-  mapfile -t missing < <(missing_packages)
+  mapfile -t missing < <(missing_packages "$list")
   if [[ ${#missing[@]} -eq 0 ]]; then
-    say "All $(listed_packages | wc -l) packages of .ci/packages are installed."
+    say "All $(listed_packages "$list" | wc -l) packages of $list are installed."
     return
   fi
-  say "Installing ${#missing[@]} packages of .ci/packages: ${missing[*]}"
+  say "Installing ${#missing[@]} packages of $list: ${missing[*]}"
   logged apt-update apt_get update
   logged apt-install apt_get install -y --no-install-recommends "${missing[@]}"
 }

@@ -3,8 +3,9 @@
 
     tools/lib/junit_summary.py FILE [--counts]
 
-Prints the failed tests by name, the slowest ones, and every line of a test's output that begins
-with "figure:" (what the test counted or measured).
+Prints the failed tests by name, the skipped ones with their reason (a line that begins with
+"SKIPPED:"), the slowest ones, and every line of a test's output that begins with "figure:" (what
+the test counted or measured).
 With --counts prints just "PASSED FAILED SKIPPED".
 """
 
@@ -35,6 +36,9 @@ def main():
         print(f"FAILED {case.get('name')}")
     for case in by_outcome["skipped"]:
         print(f"skipped {case.get('name')}")
+        for line in (case.findtext("system-out") or "").splitlines():
+            if line.startswith("SKIPPED:"):
+                print(f"  {line}")
     slow = sorted((case for case in cases if float(case.get("time", 0)) >= SLOW_SECONDS),
                   key=lambda case: -float(case.get("time", 0)))
     for case in slow[:SLOW_SHOWN_MAX]:

@@ -1,0 +1,68 @@
+// Checks one state that a power cut left of a store's disk: it must open unaided and show one of
+// the states that the truth allows, tables, index and streams alike; go on with numbers above all
+// that were handed out; and be as safe to cut short in its recovery as anywhere else.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/crash/store_workload.h"
+#include "tests/support/sim_disk.h"
+
+namespace tailrace::test {
+
+// A power cut: at a mutating call, with a choice of what survives.
+struct StoreCut {
+  uint64_t operation = 0;
+  CrashChoice choice;
+};
+
+// What is enumerated within openings.
+struct StoreNesting {
+  uint32_t depth_max = 4;       // Power cuts in a row, the first one included.
+  uint64_t one_in = 120;        // So many states are checked with power cuts within their opening.
+  uint64_t deeper_one_in = 25;  // The same for states that lie within an opening.
+  uint64_t states_one_in = 48;  // Of the states within an opening, so many are checked.
+};
+
+class StoreCrashChecker {
+ public:
+  StoreCrashChecker(const StoreScript& script, const StoreNesting& nesting, uint64_t seed)
+      : script_(script), nesting_(nesting), seed_(seed) {}
+
+  // Checks the state that `cuts` led to. False: failure() says why, and cuts() how it came to it.
+  bool Check(const SimDisk& state, const StoreTruth& truth, const std::vector<StoreCut>& cuts);
+
+  // Opens the state without looking deeper: for replays.
+  std::string CheckAlone(const SimDisk& state, const StoreTruth& truth,
+                         const std::vector<StoreCut>& cuts);
+
+  const std::string& failure() const { return failure_; }
+  const std::vector<StoreCut>& cuts() const { return cuts_; }
+
+  uint64_t checked() const { return checked_; }
+  uint64_t nested() const { return nested_; }      // Of the checked: within openings.
+  uint64_t openings() const { return openings_; }  // That were enumerated.
+  uint32_t depth_reached() const { return depth_reached_; }
+
+ private:
+  std::string OpenAndCompare(SimFs& fs, const StoreTruth& truth, const std::vector<StoreCut>& cuts);
+  std::string GoOn(SimFs& fs, Store& store, const StoreTruth& truth, size_t found);
+  void Enumerate(uint64_t operation, const SimDisk& disk, const StoreTruth& truth,
+                 const std::vector<StoreCut>& cuts);
+
+  const StoreScript& script_;
+  const StoreNesting nesting_;
+  const uint64_t seed_;
+  SeenStates seen_;
+  uint64_t drawn_ = 0;
+  uint64_t checked_ = 0;
+  uint64_t nested_ = 0;
+  uint64_t openings_ = 0;
+  uint32_t depth_reached_ = 0;
+  std::string failure_;
+  std::vector<StoreCut> cuts_;
+};
+
+}  // namespace tailrace::test
