@@ -138,7 +138,7 @@ Result<uint64_t> ManifestGuard::CutTail() {
 // RocksDB's log format: blocks, in which records follow one another; what is too short for a header
 // at a block's end is left empty.
 Status ManifestGuard::CheckRecords() {
-  constexpr uint64_t kBlockBytes = 32 << 10;
+  constexpr uint64_t kLogBlockBytes = 32 << 10;
   constexpr uint64_t kHeaderBytes = 7;  // Checksum u32, length u16, type u8.
   constexpr uint64_t kLengthAt = 4;
   const MutexLock lock(mutex_);
@@ -147,7 +147,7 @@ Status ManifestGuard::CheckRecords() {
   TAILRACE_ASSIGN_OR_RETURN(const std::string bytes,
                             wal::ReadWholeFile(fs_, current->path, current->durable_bytes));
   for (uint64_t at = 0; at < bytes.size();) {
-    const uint64_t block_end = (at / kBlockBytes + 1) * kBlockBytes;
+    const uint64_t block_end = (at / kLogBlockBytes + 1) * kLogBlockBytes;
     if (block_end - at < kHeaderBytes) {
       at = block_end;
       continue;
