@@ -49,11 +49,14 @@ Result<wal::Frame> AppendControl(Core& core, wal::FrameType type, ByteView paylo
   TAILRACE_RETURN_IF_ERROR(core.Writable());
   TAILRACE_ASSIGN_OR_RETURN(const wal::Appended appended,
                             core.journal->Append(type, payload, wal::Quota::kReserved));
-  FoldState state{*core.catalogue.Get().catalogue, {}, {}};
+  // A clock frame changes none, and comes with every checkpoint: it need not copy one.
+  const bool changes_catalogue = type != shards::kClockFrame;
+  FoldState state;
+  if (changes_catalogue) state.catalogue = *core.catalogue.Get().catalogue;
   NoItems none;
   const Status folded = ApplyFrame(appended.frame, state, none);
   TAILRACE_CHECK(folded.ok(), folded.ToString());
-  if (type != shards::kClockFrame) core.catalogue.Set(std::move(state.catalogue));
+  if (changes_catalogue) core.catalogue.Set(std::move(state.catalogue));
   core.positions->Enter(appended.previous_end, appended.frame.end);
   return appended.frame;
 }

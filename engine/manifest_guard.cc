@@ -106,28 +106,62 @@ Status ManifestGuard::Load() {
   return Status::Ok();
 }
 
-Result<uint64_t> ManifestGuard::CutTail() {
+// Absent: there is none, or nothing is known of it.
+Result<std::optional<ManifestGuard::Current>> ManifestGuard::FindCurrent() {
   auto current = wal::ReadWholeFile(fs_, wal::JoinPath(directory_, "CURRENT"), kCurrentBytesMax);
-  if (current.status().code() == StatusCode::kNotFound) return uint64_t{0};
+  if (current.status().code() == StatusCode::kNotFound) return std::optional<Current>();
   TAILRACE_RETURN_IF_ERROR(current.status());
   const std::string name = current->substr(0, current->find('\n'));
   const auto number = ParseName(name);
-  if (!number) return uint64_t{0};  // RocksDB will say what is wrong with it.
-  const MutexLock lock(mutex_);
+  if (!number) return std::optional<Current>();  // RocksDB will say what is wrong with it.
   const auto entry = durable_bytes_.find(*number);
-  if (entry == durable_bytes_.end()) return uint64_t{0};
+  if (entry == durable_bytes_.end()) return std::optional<Current>();
+  return std::optional<Current>({wal::JoinPath(directory_, name), entry->second});
+}
 
-  const std::string path = wal::JoinPath(directory_, name);
-  TAILRACE_ASSIGN_OR_RETURN(auto manifest, fs_.Open(path, wal::OpenMode::kReadWrite));
+Result<uint64_t> ManifestGuard::CutTail() {
+  const MutexLock lock(mutex_);
+  TAILRACE_ASSIGN_OR_RETURN(const auto current, FindCurrent());
+  if (!current) return uint64_t{0};
+  TAILRACE_ASSIGN_OR_RETURN(auto manifest, fs_.Open(current->path, wal::OpenMode::kReadWrite));
   TAILRACE_ASSIGN_OR_RETURN(const uint64_t size_bytes, manifest->SizeBytes());
-  if (size_bytes < entry->second) {
-    return Corruption(path + ": " + std::to_string(size_bytes) + " bytes are left of " +
-                      std::to_string(entry->second) + " that were durable");
+  if (size_bytes < current->durable_bytes) {
+    return Corruption(current->path + ": " + std::to_string(size_bytes) + " bytes are left of " +
+                      std::to_string(current->durable_bytes) + " that were durable");
   }
-  if (size_bytes == entry->second) return uint64_t{0};
-  TAILRACE_RETURN_IF_ERROR(manifest->Truncate(entry->second));
+  if (size_bytes == current->durable_bytes) return uint64_t{0};
+  TAILRACE_RETURN_IF_ERROR(manifest->Truncate(current->durable_bytes));
   TAILRACE_RETURN_IF_ERROR(manifest->Sync());
-  return size_bytes - entry->second;
+  return size_bytes - current->durable_bytes;
+}
+
+// RocksDB's log format: blocks, in which records follow one another; what is too short for a header
+// at a block's end is left empty.
+Status ManifestGuard::CheckRecords() {
+  constexpr uint64_t kLogBlockBytes = 32 << 10;
+  constexpr uint64_t kHeaderBytes = 7;  // Checksum u32, length u16, type u8.
+  constexpr uint64_t kLengthAt = 4;
+  const MutexLock lock(mutex_);
+  TAILRACE_ASSIGN_OR_RETURN(const auto current, FindCurrent());
+  if (!current) return Status::Ok();
+  TAILRACE_ASSIGN_OR_RETURN(const std::string bytes,
+                            wal::ReadWholeFile(fs_, current->path, current->durable_bytes));
+  for (uint64_t at = 0; at < bytes.size();) {
+    const uint64_t block_end = (at / kLogBlockBytes + 1) * kLogBlockBytes;
+    if (block_end - at < kHeaderBytes) {
+      at = block_end;
+      continue;
+    }
+    const uint64_t end = std::min<uint64_t>(block_end, bytes.size());
+    const uint64_t length =
+        end - at < kHeaderBytes ? 0 : LoadLittle<uint16_t>(bytes.data() + at + kLengthAt);
+    if (end - at < kHeaderBytes + length) {
+      return Corruption(current->path + ", offset " + std::to_string(at) +
+                        ": the record promises more bytes than were made durable");
+    }
+    at += kHeaderBytes + length;
+  }
+  return Status::Ok();
 }
 
 Status ManifestGuard::NoteSynced(uint64_t number, uint64_t size_bytes) {

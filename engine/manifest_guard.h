@@ -48,6 +48,13 @@ class ManifestGuard {
   // Errors: kCorruption (shorter than its durable length), the file system's.
   Result<uint64_t> CutTail();
 
+  // Whether the records of the MANIFEST that CURRENT names fill it to its durable length, as far as
+  // their lengths tell. RocksDB takes a record that promises more than there is for the end of the
+  // file, and would open an older state and write it down as the newest; all other damage it finds
+  // by its checksums. Does nothing where no length is known. To be called after CutTail. Errors:
+  // kCorruption with the place, the file system's.
+  Status CheckRecords();
+
   // Puts on record that MANIFEST `number` was synced with `size_bytes`. On OK: durable. The first
   // error is final: every later call returns it too.
   Status NoteSynced(uint64_t number, uint64_t size_bytes);
@@ -56,6 +63,11 @@ class ManifestGuard {
   void Forget(uint64_t number);
 
  private:
+  struct Current {
+    std::string path;  // Of the MANIFEST that CURRENT names.
+    uint64_t durable_bytes = 0;
+  };
+
   static constexpr uint32_t kSlots = 2;
   struct alignas(wal::kBlockBytes) Slot {
     std::array<char, wal::kBlockBytes> bytes{};
@@ -63,6 +75,7 @@ class ManifestGuard {
 
   ManifestGuard(wal::FileSystem& fs, std::string directory);
 
+  Result<std::optional<Current>> FindCurrent() TAILRACE_REQUIRES(mutex_);
   Status Load() TAILRACE_REQUIRES(mutex_);
   Status WriteRecord() TAILRACE_REQUIRES(mutex_);
   Status WriteCopy(uint32_t slot) TAILRACE_REQUIRES(mutex_);

@@ -557,6 +557,7 @@ Result<std::unique_ptr<rocksdb::Env>> NewRocksEnv(wal::FileSystem& fs, const std
                                                   OptionsFile options_file) {
   TAILRACE_ASSIGN_OR_RETURN(auto guard, ManifestGuard::Open(fs, directory));
   TAILRACE_RETURN_IF_ERROR(guard->CutTail().status());
+  TAILRACE_RETURN_IF_ERROR(guard->CheckRecords());
   return rocksdb::NewCompositeEnv(std::make_shared<RocksFs>(
       fs, directory, std::move(guard), std::move(on_manifest_failure), options_file));
 }

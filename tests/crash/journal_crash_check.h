@@ -8,15 +8,10 @@
 #include <vector>
 
 #include "tests/crash/journal_workload.h"
+#include "tests/support/power_cuts.h"
 #include "tests/support/sim_disk.h"
 
 namespace tailrace::test {
-
-// A power cut: at a mutating call, with a choice of what survives.
-struct PowerCut {
-  uint64_t operation = 0;
-  CrashChoice choice;
-};
 
 // What is enumerated within recoveries.
 struct NestedPlan {

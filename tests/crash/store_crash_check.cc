@@ -13,7 +13,7 @@ constexpr char kWitness[] = "witness";
 }  // namespace
 
 bool StoreCrashChecker::Check(const SimDisk& state, const StoreTruth& truth,
-                              const std::vector<StoreCut>& cuts) {
+                              const std::vector<PowerCut>& cuts) {
   ++checked_;
   depth_reached_ = std::max(depth_reached_, static_cast<uint32_t>(cuts.size()));
   const uint64_t one_in = cuts.size() > 1 ? nesting_.deeper_one_in : nesting_.one_in;
@@ -37,14 +37,14 @@ bool StoreCrashChecker::Check(const SimDisk& state, const StoreTruth& truth,
 }
 
 std::string StoreCrashChecker::CheckAlone(const SimDisk& state, const StoreTruth& truth,
-                                          const std::vector<StoreCut>& cuts) {
+                                          const std::vector<PowerCut>& cuts) {
   SimFs fs(state);
   return OpenAndCompare(fs, truth, cuts);
 }
 
 // The states that a power cut within an opening leaves.
 void StoreCrashChecker::Enumerate(uint64_t operation, const SimDisk& disk, const StoreTruth& truth,
-                                  const std::vector<StoreCut>& cuts) {
+                                  const std::vector<PowerCut>& cuts) {
   if (!failure_.empty()) return;
   const CrashPlan plan{.exhaustive_units_max = 3,
                        .exhaustive_pieces_max = 0,
@@ -55,14 +55,14 @@ void StoreCrashChecker::Enumerate(uint64_t operation, const SimDisk& disk, const
       disk, plan, seen_, truth.Salt(), [&](const CrashChoice& choice, const SimDisk& nested) {
         if (!failure_.empty() || MixSeed(seed_, ++drawn_) % nesting_.states_one_in != 0) return;
         ++nested_;
-        std::vector<StoreCut> deeper = cuts;
+        std::vector<PowerCut> deeper = cuts;
         deeper.push_back({.operation = operation, .choice = choice});
         (void)Check(nested, truth, deeper);  // What is wrong is in failure_.
       });
 }
 
 std::string StoreCrashChecker::OpenAndCompare(SimFs& fs, const StoreTruth& truth,
-                                              const std::vector<StoreCut>& cuts) {
+                                              const std::vector<PowerCut>& cuts) {
   const SimClock clock;
   StoreOptions options = SimStoreOptions(fs, clock, script_.durability);
   if (script_.own_families) options.shared_table_bytes_max = 0;

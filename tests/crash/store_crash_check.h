@@ -8,15 +8,10 @@
 #include <vector>
 
 #include "tests/crash/store_workload.h"
+#include "tests/support/power_cuts.h"
 #include "tests/support/sim_disk.h"
 
 namespace tailrace::test {
-
-// A power cut: at a mutating call, with a choice of what survives.
-struct StoreCut {
-  uint64_t operation = 0;
-  CrashChoice choice;
-};
 
 // What is enumerated within openings.
 struct StoreNesting {
@@ -32,14 +27,14 @@ class StoreCrashChecker {
       : script_(script), nesting_(nesting), seed_(seed) {}
 
   // Checks the state that `cuts` led to. False: failure() says why, and cuts() how it came to it.
-  bool Check(const SimDisk& state, const StoreTruth& truth, const std::vector<StoreCut>& cuts);
+  bool Check(const SimDisk& state, const StoreTruth& truth, const std::vector<PowerCut>& cuts);
 
   // Opens the state without looking deeper: for replays.
   std::string CheckAlone(const SimDisk& state, const StoreTruth& truth,
-                         const std::vector<StoreCut>& cuts);
+                         const std::vector<PowerCut>& cuts);
 
   const std::string& failure() const { return failure_; }
-  const std::vector<StoreCut>& cuts() const { return cuts_; }
+  const std::vector<PowerCut>& cuts() const { return cuts_; }
 
   uint64_t checked() const { return checked_; }
   uint64_t nested() const { return nested_; }      // Of the checked: within openings.
@@ -47,10 +42,10 @@ class StoreCrashChecker {
   uint32_t depth_reached() const { return depth_reached_; }
 
  private:
-  std::string OpenAndCompare(SimFs& fs, const StoreTruth& truth, const std::vector<StoreCut>& cuts);
+  std::string OpenAndCompare(SimFs& fs, const StoreTruth& truth, const std::vector<PowerCut>& cuts);
   std::string GoOn(SimFs& fs, Store& store, const StoreTruth& truth, size_t found);
   void Enumerate(uint64_t operation, const SimDisk& disk, const StoreTruth& truth,
-                 const std::vector<StoreCut>& cuts);
+                 const std::vector<PowerCut>& cuts);
 
   const StoreScript& script_;
   const StoreNesting nesting_;
@@ -62,7 +57,7 @@ class StoreCrashChecker {
   uint64_t openings_ = 0;
   uint32_t depth_reached_ = 0;
   std::string failure_;
-  std::vector<StoreCut> cuts_;
+  std::vector<PowerCut> cuts_;
 };
 
 }  // namespace tailrace::test

@@ -15,7 +15,6 @@
 #include <cstdlib>
 #include <map>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -55,11 +54,7 @@ uint64_t SaltOf(const JournalTruth& truth) {
 }
 
 std::string ReplayLine(const JournalScript& script, const std::vector<PowerCut>& cuts) {
-  std::string line = script.ToString();
-  for (const PowerCut& cut : cuts) {
-    line += "@" + std::to_string(cut.operation) + "=" + cut.choice.ToString();
-  }
-  return line;
+  return script.ToString() + CutsToText(cuts);
 }
 
 class TierA {
@@ -185,19 +180,6 @@ JournalScript RandomScript(wal::Durability durability, uint64_t seed) {
 }
 
 // --- Replay. ---
-
-std::optional<std::vector<PowerCut>> ParseCuts(const std::string& text) {
-  std::vector<PowerCut> cuts;
-  std::istringstream parts(text);
-  for (std::string part; std::getline(parts, part, '@');) {
-    const size_t equals = part.find('=');
-    if (equals == std::string::npos) return std::nullopt;
-    const auto choice = CrashChoice::Parse(part.substr(equals + 1));
-    if (!choice) return std::nullopt;
-    cuts.push_back({.operation = std::strtoull(part.c_str(), nullptr, 10), .choice = *choice});
-  }
-  return cuts;
-}
 
 // The state that the second and later cuts leave: each falls into the opening of the state before
 // it.

@@ -14,12 +14,11 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "tests/crash/shard_workload.h"
+#include "tests/support/power_cuts.h"
 #include "tests/support/random.h"
 #include "wal/hash.h"
 
@@ -29,8 +28,11 @@ namespace {
 using tailrace::test::CrashChoice;
 using tailrace::test::CrashCount;
 using tailrace::test::CrashPlan;
+using tailrace::test::CutsToText;
 using tailrace::test::ForEachCrashState;
 using tailrace::test::MixSeed;
+using tailrace::test::ParseCuts;
+using tailrace::test::PowerCut;
 using tailrace::test::Random;
 using tailrace::test::SeenStates;
 using tailrace::test::SimCall;
@@ -50,17 +52,8 @@ struct Arguments {
   std::string replay;
 };
 
-struct PowerCut {
-  uint64_t operation = 0;
-  CrashChoice choice;
-};
-
 std::string ReplayLine(const ShardScript& script, const std::vector<PowerCut>& cuts) {
-  std::string line = script.ToString();
-  for (const PowerCut& cut : cuts) {
-    line += "@" + std::to_string(cut.operation) + "=" + cut.choice.ToString();
-  }
-  return line;
+  return script.ToString() + CutsToText(cuts);
 }
 
 class TierA {
@@ -245,21 +238,14 @@ ShardScript RandomScript(uint64_t seed) {
 // --- Replay. ---
 
 int Replay(const std::string& line) {
-  std::istringstream parts(line);
-  std::string text;
-  std::getline(parts, text, '@');
-  const ShardScript script = ShardScript::Parse(text);
-  std::vector<PowerCut> cuts;
-  for (std::string part; std::getline(parts, part, '@');) {
-    const size_t equals = part.find('=');
-    const auto choice =
-        equals == std::string::npos ? std::nullopt : CrashChoice::Parse(part.substr(equals + 1));
-    if (!choice) {
-      std::fprintf(stderr, "not a replay line: %s\n", line.c_str());
-      return 2;
-    }
-    cuts.push_back({.operation = std::strtoull(part.c_str(), nullptr, 10), .choice = *choice});
+  const size_t at = line.find('@');
+  const ShardScript script = ShardScript::Parse(line.substr(0, at));
+  const auto parsed = ParseCuts(at == std::string::npos ? "" : line.substr(at + 1));
+  if (!parsed) {
+    std::fprintf(stderr, "not a replay line: %s\n", line.c_str());
+    return 2;
   }
+  const std::vector<PowerCut>& cuts = *parsed;
   bool held = false;
   const std::string problem =
       RunShardScript(script, [&](const SimOperation& operation, const ShardTruth& truth) {

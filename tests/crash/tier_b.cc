@@ -20,7 +20,6 @@
 #include <cstdlib>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -52,12 +51,8 @@ struct Totals {
   uint32_t depth = 0;
 };
 
-std::string ReplayLine(const StoreScript& script, const std::vector<StoreCut>& cuts) {
-  std::string line = script.ToString();
-  for (const StoreCut& cut : cuts) {
-    line += "@" + std::to_string(cut.operation) + "=" + cut.choice.ToString();
-  }
-  return line;
+std::string ReplayLine(const StoreScript& script, const std::vector<PowerCut>& cuts) {
+  return script.ToString() + CutsToText(cuts);
 }
 
 // ---- Scripts. ----
@@ -244,22 +239,9 @@ class TierB {
 
 // ---- Replay. ----
 
-std::optional<std::vector<StoreCut>> ParseCuts(const std::string& text) {
-  std::vector<StoreCut> cuts;
-  std::istringstream parts(text);
-  for (std::string part; std::getline(parts, part, '@');) {
-    const size_t equals = part.find('=');
-    if (equals == std::string::npos) return std::nullopt;
-    const auto choice = CrashChoice::Parse(part.substr(equals + 1));
-    if (!choice) return std::nullopt;
-    cuts.push_back({.operation = std::strtoull(part.c_str(), nullptr, 10), .choice = *choice});
-  }
-  return cuts;
-}
-
 // The state that the second and later cuts leave: each falls into the opening of the state before
 // it.
-SimDisk FollowCuts(SimDisk state, const StoreScript& script, const std::vector<StoreCut>& cuts) {
+SimDisk FollowCuts(SimDisk state, const StoreScript& script, const std::vector<PowerCut>& cuts) {
   for (size_t i = 1; i < cuts.size(); ++i) {
     SimFs fs(state);
     const SimClock clock;

@@ -551,9 +551,9 @@ TEST_P(ConsumerTest, ABootstrapGoesOnOverMerges) {
   }
   EXPECT_TRUE(ReadTable(*store_, kCopyTable) == ReadTable(*store_, "UserGames"));
   uint64_t lag_records = 0;
-  for (const ConsumerShard& shard : DescribeConsumer(*store_, kName)->shards) {
-    lag_records += shard.lag_records;
-  }
+  const auto now = DescribeConsumer(*store_, kName);
+  ASSERT_OK(now);
+  for (const ConsumerShard& shard : now->shards) lag_records += shard.lag_records;
   EXPECT_EQ(lag_records, 0u);
 }
 

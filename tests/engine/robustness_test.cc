@@ -708,6 +708,25 @@ TEST_P(SweepTest, NoFlippedBitInAFileOfItemsHidesAnItem) {
   EXPECT_GT(errors_, 0) << "no flip was ever met in reading";
 }
 
+// A record that goes on beyond the end is no end: RocksDB would open an older state, and keep it.
+TEST_P(SweepTest, AManifestRecordThatPromisesMoreThanThereIsIsRefused) {
+  constexpr uint64_t kHeaderBytes = 7;  // All of this MANIFEST lies in one block.
+  constexpr uint64_t kLengthAt = 4;
+  Build();
+  for (const auto& [name, bytes] : ReadTree(closed_)) {
+    if (!name.starts_with("items/MANIFEST-")) continue;
+    for (uint64_t at = 0; at < bytes.size();) {
+      std::string bad = bytes;
+      bad[at + kLengthAt + 1] = '\x7f';
+      SCOPED_TRACE("record at byte " + std::to_string(at));
+      Judge(closed_, name, bad);
+      at += kHeaderBytes + LoadLittle<uint16_t>(bytes.data() + at + kLengthAt);
+    }
+  }
+  EXPECT_GT(tries_, 3);
+  EXPECT_EQ(refusals_, tries_);
+}
+
 TEST_P(SweepTest, NoDamageOfACrashedStoreIsTakenForData) {
   Build();
   Sweep(crashed_);
