@@ -170,12 +170,6 @@ Status BackupWriter::CopyShard(const frames::ShardEnd& end) {
 
 // Every record of the copy, so that a backup that is there can be restored whole.
 Status BackupWriter::VerifyShard(const frames::ShardEnd& end) const {
-  shards::OfflineFrom from;
-  for (const auto& stream : held_.cut.catalogue().streams().streams()) {
-    for (const auto& shard : stream.shards()) {
-      if (shard.spec().id() == end.shard()) from.sequence.value = shard.trimmed_below();
-    }
-  }
   Status damaged;
   shards::OfflineVisitor visitor;
   visitor.on_record = [](const shards::OfflineRecord&) { return true; };
@@ -187,7 +181,12 @@ Status BackupWriter::VerifyShard(const frames::ShardEnd& end) const {
   const std::string copy = wal::JoinPath(
       directory_,
       ParentOf(BackupLogFileName(StreamId{end.stream()}, ShardId{end.shard()}, "file")));
-  TAILRACE_RETURN_IF_ERROR(shards::VerifyShard(fs_, copy, end, visitor, from).status());
+  const auto trim_points = shards::TrimPoints(held_.cut.catalogue().streams());
+  const auto from = trim_points.find(ShardId{end.shard()});
+  TAILRACE_RETURN_IF_ERROR(
+      shards::VerifyShard(fs_, copy, end, visitor,
+                          from == trim_points.end() ? shards::OfflineFrom{} : from->second)
+          .status());
   return damaged.WithContext("the store's log was damaged before it was copied");
 }
 

@@ -127,8 +127,8 @@ class ConsumerWorker {
   // consumer's: unique among those that run, and best the same again after a restart, since then it
   // takes back its leases at once. Both names have 1 to kNameBytesMax bytes of UTF-8. Errors:
   // kNotFound (no such stream), kInvalidArgument (names, options; the consumer reads another
-  // stream: choose another name, or forget it), kFailedPrecondition (kBootstrap of a stream that is
-  // disabled).
+  // stream: choose another name, or forget it; it came along with a backup or a salvage, from
+  // another store: forget it), kFailedPrecondition (kBootstrap of a stream that is disabled).
   static Result<std::unique_ptr<ConsumerWorker>> Open(Store& store, const std::string& consumer,
                                                       StreamId stream, const std::string& worker,
                                                       const ConsumerOptions& options);

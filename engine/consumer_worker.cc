@@ -308,6 +308,18 @@ Status Make(Store& store, const ConsumerHost& host, const std::string& name,
   return store.Put(kConsumerTable, ToItem(consumer), {.condition = absent}).status();
 }
 
+// A consumer that came along with a backup or a salvage has perhaps seen what this store never had.
+Status CheckOrigin(Store& store, const ConsumerState& state) {
+  TAILRACE_ASSIGN_OR_RETURN(const StoreStats stats, store.Stats());
+  for (const auto& [shard, lease] : state.leases) {
+    if (lease.position.store == stats.store_id) continue;
+    return InvalidArgument("consumer '" + state.consumer.name +
+                           "' has its checkpoints from the store that this one was made of, and "
+                           "may have seen what this store never had; forget it, and begin anew");
+  }
+  return Status::Ok();
+}
+
 Status SetPin(Store& store, const ConsumerRecord& consumer, uint64_t pin_bytes_max) {
   const Updater set = [&](std::optional<Item>& item) -> Status {
     if (!item) return NotFound("consumer '" + consumer.name + "' was forgotten");
@@ -349,6 +361,7 @@ Result<std::unique_ptr<ConsumerWorker>> ConsumerWorker::Open(Store& store,
                            std::to_string(stream.value) +
                            " under another name, or forget that one");
   }
+  TAILRACE_RETURN_IF_ERROR(CheckOrigin(store, *state));
   if (options.pin_bytes_max && *options.pin_bytes_max != record.pin_bytes_max) {
     TAILRACE_RETURN_IF_ERROR(SetPin(store, record, *options.pin_bytes_max));
   }

@@ -86,11 +86,15 @@ Result<std::unique_ptr<DurableReader>> DurableReader::Open(Store& store, const s
 
 Status DurableReader::Load() {
   TAILRACE_ASSIGN_OR_RETURN(const auto checkpoints, ReadCheckpoints(store_, name_));
-  for (const Item& checkpoint : checkpoints) TAILRACE_RETURN_IF_ERROR(LoadOne(checkpoint));
+  if (checkpoints.empty()) return Status::Ok();
+  TAILRACE_ASSIGN_OR_RETURN(const StoreStats stats, store_.Stats());
+  for (const Item& checkpoint : checkpoints) {
+    TAILRACE_RETURN_IF_ERROR(LoadOne(checkpoint, stats.store_id));
+  }
   return Status::Ok();
 }
 
-Status DurableReader::LoadOne(const Item& checkpoint) {
+Status DurableReader::LoadOne(const Item& checkpoint, StoreId store) {
   Cursor cursor;
   TAILRACE_ASSIGN_OR_RETURN(cursor.position.store.value, ReadNumber(checkpoint, kStore));
   TAILRACE_ASSIGN_OR_RETURN(const uint64_t epoch, ReadNumber(checkpoint, kEpoch));
@@ -103,6 +107,11 @@ Status DurableReader::LoadOne(const Item& checkpoint) {
                            std::to_string(cursor.position.stream.value) + "; read stream " +
                            std::to_string(stream_.value) +
                            " under another name, or forget the old checkpoints");
+  }
+  if (cursor.position.store != store) {
+    return InvalidArgument("the checkpoints of reader '" + name_ +
+                           "' are of the store that this one was made of, and the reader may have "
+                           "seen what this store never had; forget them, and begin anew");
   }
   if (cursor.position.shard == kBeginShard) {
     begin_ = cursor.position.next;

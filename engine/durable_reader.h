@@ -59,7 +59,8 @@ class DurableReader {
   // Reads the checkpoints kept under `name` (1 to kNameBytesMax bytes of UTF-8) for this stream. A
   // new name is remembered with its first checkpoint (kLatest: at once). Errors:
   // kNotFound (no such stream), kInvalidArgument (name, start; a checkpoint of another stream under
-  // this name: choose another name, or Forget it).
+  // this name: choose another name, or Forget it; one that came along with a backup or a salvage,
+  // from another store: Forget it).
   static Result<std::unique_ptr<DurableReader>> Open(Store& store, const std::string& name,
                                                      StreamId stream,
                                                      const DurableReaderOptions& options);
@@ -102,7 +103,7 @@ class DurableReader {
       : store_(store), name_(std::move(name)), stream_(stream), options_(options) {}
 
   Status Load();
-  Status LoadOne(const Item& checkpoint);
+  Status LoadOne(const Item& checkpoint, StoreId store);
   Status RememberBegin();
   Status FindShards();
   bool Waits(const Cursor& cursor) const;

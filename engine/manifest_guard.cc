@@ -181,6 +181,17 @@ void ManifestGuard::Forget(uint64_t number) {
   durable_bytes_.erase(number);
 }
 
+// The file with room for both copies, also where its end was lost.
+Result<std::unique_ptr<wal::File>> ManifestGuard::OpenWhole() {
+  TAILRACE_ASSIGN_OR_RETURN(auto file, fs_.Open(path_, wal::OpenMode::kReadWrite));
+  TAILRACE_ASSIGN_OR_RETURN(const uint64_t bytes, file->SizeBytes());
+  if (bytes < kSlots * kBlockBytes) {
+    TAILRACE_RETURN_IF_ERROR(file->Allocate(kSlots * kBlockBytes));
+    TAILRACE_RETURN_IF_ERROR(file->Sync());
+  }
+  return file;
+}
+
 // To the block that does not hold the newest record.
 Status ManifestGuard::WriteRecord() {
   if (durable_bytes_.size() > kEntriesMax) {
@@ -192,7 +203,7 @@ Status ManifestGuard::WriteRecord() {
       const std::string zeros(kSlots * kBlockBytes, '\0');
       TAILRACE_RETURN_IF_ERROR(wal::ReplaceFile(fs_, path_, zeros));
     }
-    TAILRACE_ASSIGN_OR_RETURN(file_, fs_.Open(path_, wal::OpenMode::kReadWrite));
+    TAILRACE_ASSIGN_OR_RETURN(file_, OpenWhole());
   }
   ++sequence_;
   char* const at = slot_.bytes.data();

@@ -77,6 +77,7 @@ class ManifestGuard {
 
   Result<std::optional<Current>> FindCurrent() TAILRACE_REQUIRES(mutex_);
   Status Load() TAILRACE_REQUIRES(mutex_);
+  Result<std::unique_ptr<wal::File>> OpenWhole();
   Status WriteRecord() TAILRACE_REQUIRES(mutex_);
   Status WriteCopy(uint32_t slot) TAILRACE_REQUIRES(mutex_);
 

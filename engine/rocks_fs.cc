@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/manifest_guard.h"
+#include "engine/rocks_table_check.h"
 #include "wal/clock.h"
 #include "wal/mutants.h"
 #include "wal/mutex.h"
@@ -361,6 +362,9 @@ class RocksFs final : public rocksdb::FileSystem {
       return IOStatus::OK();
     }
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kRead));
+    if (path.ends_with(".sst")) {
+      if (Status status = CheckTableProperties(*file, path); !status.ok()) return ToRocks(status);
+    }
     *result = std::make_unique<RocksRandomAccessFile>(std::move(file));
     return IOStatus::OK();
   }

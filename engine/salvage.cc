@@ -65,7 +65,8 @@ class Salvager {
   Status SaveJournal(const Table& table, const std::string& from,
                      const std::optional<std::string>& before);
   Status Save(TableId table, ByteView key, Lsn lsn, ByteView image);
-  static bool FindReadable(IndexCursor& cursor, ByteView last);
+  Result<std::unique_ptr<IndexCursor>> SeekHash(TableId table, uint64_t hash);
+  Result<std::unique_ptr<IndexCursor>> FindReadable(TableId table, ByteView last);
 
   wal::FileSystem& fs_;
   const StorePaths paths_;
@@ -208,29 +209,37 @@ Status Salvager::Save(TableId table, ByteView key, Lsn lsn, ByteView image) {
   return builder_->AddItem(table, key, lsn, image);
 }
 
-// To the first item behind `last` that can be read; false if there is none. Keys begin with a hash,
-// so ever larger steps in hashes, and then halving the last one, come to the end of what is
-// damaged.
-bool Salvager::FindReadable(IndexCursor& cursor, ByteView last) {
-  const auto seek = [&](uint64_t hash) {
-    std::string key;
-    AppendBig64(key, hash);
-    cursor.SeekAtLeast(key);
-    return cursor.valid() || cursor.status().ok();
-  };
+// A cursor at the table's first item with this hash or a higher one; null if it cannot be read. One
+// cursor is no good for this: RocksDB's, once it met damage, may go on failing elsewhere.
+Result<std::unique_ptr<IndexCursor>> Salvager::SeekHash(TableId table, uint64_t hash) {
+  std::string key;
+  AppendBig64(key, hash);
+  TAILRACE_ASSIGN_OR_RETURN(auto cursor, index_->NewCursor(table));
+  cursor->SeekAtLeast(key);
+  if (!cursor->valid() && !cursor->status().ok()) cursor.reset();
+  return cursor;
+}
+
+// A cursor at the first item behind `last` that can be read, or at the table's end; null if there
+// is neither. Keys begin with a hash, so ever larger steps in hashes, and then halving the last
+// one, come to the end of what is damaged.
+Result<std::unique_ptr<IndexCursor>> Salvager::FindReadable(TableId table, ByteView last) {
   uint64_t low = last.size() >= kHashBytes ? LoadBig64(last.data()) : 0;
   uint64_t high = low;
-  for (uint64_t step = 1;; step *= 2) {
-    if (high == UINT64_MAX || step == 0) return false;
-    high = high > UINT64_MAX - step ? UINT64_MAX : high + step;
-    if (seek(high)) break;
+  std::unique_ptr<IndexCursor> found;
+  for (uint64_t step = 1; found == nullptr; step *= 2) {
+    if (high == UINT64_MAX || step == 0) return found;
     low = high;
+    high = high > UINT64_MAX - step ? UINT64_MAX : high + step;
+    TAILRACE_ASSIGN_OR_RETURN(found, SeekHash(table, high));
   }
   while (high - low > 1) {
     const uint64_t middle = low + (high - low) / 2;
-    (seek(middle) ? high : low) = middle;
+    TAILRACE_ASSIGN_OR_RETURN(auto cursor, SeekHash(table, middle));
+    (cursor != nullptr ? high : low) = middle;
+    if (cursor != nullptr) found = std::move(cursor);
   }
-  return seek(high) && cursor.valid();
+  return found;
 }
 
 // The journal's items of the table from one key to before another.
@@ -287,7 +296,7 @@ Status Salvager::SaveReadable(const Table& table, IndexCursor& cursor, std::stri
 }
 
 Status Salvager::SaveTable(const Table& table) {
-  TAILRACE_ASSIGN_OR_RETURN(const auto cursor, index_->NewCursor(table.id));
+  TAILRACE_ASSIGN_OR_RETURN(auto cursor, index_->NewCursor(table.id));
   std::string from;
   cursor->SeekAtLeast({});
   while (true) {
@@ -297,7 +306,8 @@ Status Salvager::SaveTable(const Table& table) {
     if (status.code() != StatusCode::kCorruption) return status;
     SalvageLoss loss{.kind = SalvageLoss::Kind::kItems, .table = table.name};
     if (!from.empty()) loss.after = from.substr(0, from.size() - 1);
-    if (FindReadable(*cursor, from)) loss.before = std::string(cursor->key());
+    TAILRACE_ASSIGN_OR_RETURN(cursor, FindReadable(table.id, from));
+    if (cursor != nullptr && cursor->valid()) loss.before = std::string(cursor->key());
     TAILRACE_RETURN_IF_ERROR(SaveUnreadable(table, from, loss.before));
     loss.what = status.message() + "; items there that neither stream nor journal proves are lost";
     report_.losses.push_back(loss);

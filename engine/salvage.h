@@ -33,7 +33,8 @@ struct SalvageLoss {
   std::optional<std::string>
       after;  // kItems: the last storage key before what is lost; absent: none.
   std::optional<std::string> before;  // kItems: the first one behind it; absent: none.
-  // kJournal: positions. kRecords: numbers. Both included.
+  // kJournal: positions. kRecords: numbers. Both included. Of the journal, the last may be absent:
+  // nothing behind the damage can be read, and nobody knows how much there was.
   std::optional<SequenceNumber> first, last;
   std::string what;
 };

@@ -148,8 +148,9 @@ Result<Holes> LogSalvager::FindHoles(const shards::Stream& stream, const shards:
     Lose(stream, shard.id, first, SequenceNumber{next.value - 1},
          damage.file + ", offset " + std::to_string(damage.offset) + ": " + damage.message);
   };
-  const auto read = shards::VerifyShard(fs_, shards::ShardPath(streams_, stream.id, shard.id), end,
-                                        visitor, {.sequence = shard.trimmed_below});
+  const auto read =
+      shards::VerifyShard(fs_, shards::ShardPath(streams_, stream.id, shard.id), end, visitor,
+                          {.sequence = shard.trimmed_below, .is_trim_point = true});
   if (read.status().code() == StatusCode::kNotFound) {
     holes = {.readable_from = SequenceNumber{last.value + 1}, .any = true};
     Lose(stream, shard.id, shard.trimmed_below, last, "the shard's directory is missing");

@@ -80,21 +80,44 @@ void ApplyEnd(const frames::ShardEnd& end, std::vector<SegmentPath>& segments) {
   });
 }
 
+// A segment's header alone; absent if it is damaged.
+Result<std::optional<wal::SegmentHeader>> ReadHeader(wal::FileSystem& fs, const std::string& path) {
+  std::string block(wal::kSegmentHeaderBytes, '\0');
+  TAILRACE_ASSIGN_OR_RETURN(const auto file, fs.Open(path, wal::OpenMode::kRead));
+  TAILRACE_ASSIGN_OR_RETURN(const uint64_t got, file->Read(0, block.data(), block.size()));
+  wal::SegmentHeader header;
+  const auto state = wal::DecodeSegmentHeader(ByteView(block).substr(0, got), header);
+  if (state != wal::SegmentHeaderState::kValid) return std::optional<wal::SegmentHeader>();
+  return std::optional(header);
+}
+
 // Leaves out segments wholly before `from`: those before one whose header shows it, by the record
 // before its first one and by the stamp of its first.
 Status ApplyFrom(wal::FileSystem& fs, const OfflineFrom& from, std::vector<SegmentPath>& segments) {
-  std::string block(wal::kSegmentHeaderBytes, '\0');
   while (segments.size() > 1) {
-    TAILRACE_ASSIGN_OR_RETURN(const auto file, fs.Open(segments[1].path, wal::OpenMode::kRead));
-    TAILRACE_ASSIGN_OR_RETURN(const uint64_t got, file->Read(0, block.data(), block.size()));
-    wal::SegmentHeader header;
-    if (wal::DecodeSegmentHeader(ByteView(block).substr(0, got), header) !=
-            wal::SegmentHeaderState::kValid ||
-        (header.previous >= from.sequence.value && header.wall_ms >= from.wall_ms)) {
+    TAILRACE_ASSIGN_OR_RETURN(const auto header, ReadHeader(fs, segments[1].path));
+    if (!header || (header->previous >= from.sequence.value && header->wall_ms >= from.wall_ms)) {
       break;
     }
     segments.erase(segments.begin());
   }
+  return Status::Ok();
+}
+
+// The first segment left goes on from what was before it: nothing that is still to be there.
+Status CheckBegin(wal::FileSystem& fs, const OfflineFrom& from,
+                  const std::vector<SegmentPath>& segments, OfflineSegmentReader& reader) {
+  if (!from.is_trim_point || segments.empty()) return Status::Ok();  // CheckEnd misses all of them.
+  TAILRACE_ASSIGN_OR_RETURN(const auto header, ReadHeader(fs, segments[0].path));
+  if (!header || header->previous == 0 || header->previous < from.sequence.value) {
+    return Status::Ok();
+  }
+  Damage damage{.kind = Damage::Kind::kMissing, .file = segments[0].path};
+  damage.next = SequenceNumber{header->base};
+  damage.message = "the records up to " + std::to_string(header->previous) +
+                   " are missing before this segment; the shard was trimmed to " +
+                   std::to_string(from.sequence.value) + " only";
+  reader.Report(std::move(damage));
   return Status::Ok();
 }
 
@@ -167,6 +190,17 @@ Result<std::vector<OfflineShard>> ListShards(wal::FileSystem& fs, const std::str
   return shards;
 }
 
+std::map<ShardId, OfflineFrom> TrimPoints(const frames::StreamCatalogueState& streams) {
+  std::map<ShardId, OfflineFrom> points;
+  for (const auto& stream : streams.streams()) {
+    for (const auto& shard : stream.shards()) {
+      points[ShardId{shard.spec().id()}] = {.sequence = SequenceNumber{shard.trimmed_below()},
+                                            .is_trim_point = true};
+    }
+  }
+  return points;
+}
+
 Result<OfflineReport> VerifyShard(wal::FileSystem& fs, const std::string& shard_path,
                                   const std::optional<frames::ShardEnd>& end,
                                   const OfflineVisitor& visitor, const OfflineFrom& from) {
@@ -176,6 +210,7 @@ Result<OfflineReport> VerifyShard(wal::FileSystem& fs, const std::string& shard_
   TAILRACE_ASSIGN_OR_RETURN(OfflineLog log, ReadLogIdentity(fs, shard_path, reader));
   if (end) ApplyEnd(*end, segments);
   TAILRACE_RETURN_IF_ERROR(ApplyFrom(fs, from, segments));
+  TAILRACE_RETURN_IF_ERROR(CheckBegin(fs, from, segments, reader));
   for (size_t i = 0; i < segments.size() && !report.stopped; ++i) {
     TAILRACE_ASSIGN_OR_RETURN(Segment segment, LoadSegment(fs, segments[i]));
     LoadIndex(fs, shard_path, segment);

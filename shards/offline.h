@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -96,7 +97,13 @@ struct OfflineReport {
 struct OfflineFrom {
   SequenceNumber sequence = {};
   uint64_t wall_ms = 0;
+  // `sequence` is a trim point that a checkpoint recorded: a log that begins behind it lacks
+  // records.
+  bool is_trim_point = false;
 };
+
+// Each shard's trim point in the streams that a checkpoint recorded.
+std::map<ShardId, OfflineFrom> TrimPoints(const frames::StreamCatalogueState& streams);
 
 // Reads a shard's directory: all segments in order, index files and header. With `end`, as a
 // checkpoint recorded it, the log must hold every record up to there, and what lies beyond is left

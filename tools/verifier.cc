@@ -26,6 +26,7 @@ struct ShardToCheck {
   LogSource source;
   frames::ShardSpec range;
   std::optional<frames::ShardEnd> end;
+  shards::OfflineFrom from;
 };
 
 class Verifier {
@@ -249,8 +250,10 @@ Result<std::vector<ShardToCheck>> Verifier::ListShards() {
   std::vector<ShardToCheck> all;
   TAILRACE_ASSIGN_OR_RETURN(const bool exists, fs_.Exists(paths_.streams));
   std::map<uint64_t, frames::ShardEnd> ends;
+  std::map<ShardId, shards::OfflineFrom> trim_points;
   if (cut_) {
     for (const frames::ShardEnd& end : cut_->shard_ends()) ends[end.shard()] = end;
+    trim_points = shards::TrimPoints(cut_->catalogue().streams());
   }
   if (exists) {
     TAILRACE_ASSIGN_OR_RETURN(auto sources, SourcesAt(fs_, paths_.directory));
@@ -261,6 +264,7 @@ Result<std::vector<ShardToCheck>> Verifier::ListShards() {
       if (header.ok()) shard.range = header->shard();
       if (const auto end = ends.find(shard.source.shard.value); end != ends.end()) {
         shard.end = end->second;
+        shard.from = trim_points[shard.source.shard];
         ends.erase(end);
       }
       all.push_back(std::move(shard));
@@ -314,8 +318,8 @@ Status Verifier::CheckShard(const ShardToCheck& shard, StreamFold& fold) {
     AddDamage(damage, name);
     if (!damage.harmless()) fold.Forget();
   };
-  TAILRACE_ASSIGN_OR_RETURN(const auto report,
-                            shards::VerifyShard(fs_, shard.source.path, shard.end, visitor));
+  TAILRACE_ASSIGN_OR_RETURN(const auto report, shards::VerifyShard(fs_, shard.source.path,
+                                                                   shard.end, visitor, shard.from));
   ++report_.shards;
   report_.shard_segments += report.segments;
   report_.records += report.records;

@@ -12,6 +12,7 @@
 #include "shards/shard_set.h"
 #include "tests/shards/shard_rig.h"
 #include "tests/support/expect_ok.h"
+#include "tests/support/scale.h"
 #include "tests/support/sim_fs.h"
 #include "tests/support/test_paths.h"
 #include "wal/segment.h"
@@ -25,8 +26,8 @@ using tailrace::test::SimFs;
 constexpr StreamId kStream{1};
 constexpr ShardId kShard{1};
 
-ShardSetOptions SmallOptions() {
-  return {.segment_bytes_max = 5000,
+ShardSetOptions SmallOptions(uint64_t segment_bytes_max = 5000) {
+  return {.segment_bytes_max = segment_bytes_max,
           .segment_age_ms_max = 3600'000,
           .index_interval_bytes = 300,
           .open_files_max = 8};
@@ -34,10 +35,12 @@ ShardSetOptions SmallOptions() {
 
 // One shard with a dozen records in several segments; fixed for ever, since the golden file has its
 // bytes.
-TestJournal SmallJournal() {
+constexpr int kSmallRecords = 12;
+
+TestJournal MakeJournal(int records) {
   TestJournal journal;
   journal.EnableStream(kStream, TableId{1}, ViewType::kNewAndOldImages, 1, kShard);
-  for (int i = 0; i < 12; ++i) {
+  for (int i = 0; i < records; ++i) {
     TestChange change;
     change.stream = kStream;
     change.key = KeyOf(0x0123456789abcdef, "game-" + std::to_string(i % 3));
@@ -51,14 +54,14 @@ TestJournal SmallJournal() {
 }
 
 struct Folded {
-  TestJournal journal = SmallJournal();
+  TestJournal journal;
   SimDisk disk;
   ShardSetState state;
 
-  Folded() {
+  explicit Folded(int records = kSmallRecords, const ShardSetOptions& options = SmallOptions())
+      : journal(MakeJournal(records)) {
     SimFs fs;
-    const auto set =
-        ShardSet::Open(fs, "/streams", kStore, journal.epoch(), {}, {}, SmallOptions());
+    const auto set = ShardSet::Open(fs, "/streams", kStore, journal.epoch(), {}, {}, options);
     EXPECT_OK(set);
     EXPECT_OK(FoldFrom(journal, Lsn{0}, **set));
     EXPECT_OK((*set)->Sync());
@@ -176,6 +179,37 @@ TEST(DamageTest, EveryFlippedBitIsFoundOrHarmless) {
       static_cast<unsigned long long>(harmless));
   EXPECT_GT(harmless, 0u);
   EXPECT_GT(in_segments, 10'000u);
+}
+
+// A log of 64 KiB, in the segment it was made in and the next one. TAILRACE_TEST_SCALE=quick leaves
+// most of it out.
+TEST(DamageTest, EveryFlippedBitOf64KiBIsFoundOffline) {
+  constexpr uint64_t kLogBytes = 64 << 10;
+  constexpr int kRecords = 290;
+  const Folded folded(kRecords, SmallOptions(kLogBytes / 2));
+  const uint64_t stride = tailrace::test::ByScale(101, 1, 1);
+  uint64_t flips = 0;
+  uint64_t log_bytes = 0;
+  uint64_t damages = 0;
+  const OfflineVisitor visitor{.on_record = [](const OfflineRecord&) { return true; },
+                               .on_damage = [&](const Damage&) { ++damages; }};
+  for (const std::string& path : folded.Paths(".seg")) {
+    const std::string bytes = *folded.disk.Contents(path);
+    log_bytes += bytes.size();
+    for (uint64_t bit = 0; bit < bytes.size() * 8; bit += stride, ++flips) {
+      SimDisk disk = folded.disk;
+      const char bad = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
+      ASSERT_OK(disk.Patch(path, bit / 8, ByteView(&bad, 1)));
+      SimFs fs(std::move(disk));
+      damages = 0;
+      const auto report =
+          VerifyShard(fs, ShardPath("/streams", kStream, kShard), folded.state.ends.at(0), visitor);
+      ASSERT_TRUE(!report.ok() || damages > 0) << path << ", bit " << bit;
+    }
+  }
+  std::printf("figure: %llu bits of %llu bytes of a shard log flipped, all found\n",
+              static_cast<unsigned long long>(flips), static_cast<unsigned long long>(log_bytes));
+  EXPECT_GE(log_bytes, kLogBytes);
 }
 
 // Every frame is whole and every record stands where it should, but one is of another history.
@@ -477,7 +511,7 @@ TEST(GoldenTest, TheGoldenShardLogIsRead) {
   const Verification found = VerifyDisk(fs.disk(), std::nullopt);
   ASSERT_OK(found.report);
   EXPECT_TRUE(found.damages.empty());
-  const TestJournal journal = SmallJournal();
+  const TestJournal journal = MakeJournal(kSmallRecords);
   const auto& truth = journal.model().at(kShard).records;
   ASSERT_EQ(found.records.size(), truth.size());
   for (size_t i = 0; i < truth.size(); ++i) {
