@@ -7,6 +7,7 @@
 #include "engine/lineage.h"
 #include "engine/system_table.h"
 #include "engine/utf8.h"
+#include "wal/mutants.h"
 
 namespace tailrace {
 namespace {
@@ -108,7 +109,7 @@ Status DurableReader::LoadOne(const Item& checkpoint, StoreId store) {
                            std::to_string(stream_.value) +
                            " under another name, or forget the old checkpoints");
   }
-  if (cursor.position.store != store) {
+  if (cursor.position.store != store && !TAILRACE_MUTANT("checkpoints-of-another-store")) {
     return InvalidArgument("the checkpoints of reader '" + name_ +
                            "' are of the store that this one was made of, and the reader may have "
                            "seen what this store never had; forget them, and begin anew");

@@ -6,6 +6,7 @@
 #include "shards/record_codec.h"
 #include "shards/shard_header.h"
 #include "shards/stream_catalogue.h"
+#include "wal/mutants.h"
 #include "wal/segment.h"
 
 namespace tailrace::engine {
@@ -144,7 +145,9 @@ Result<Holes> LogSalvager::FindHoles(const shards::Stream& stream, const shards:
     if (damage.after) first = std::max(first, SequenceNumber{damage.after->value + 1});
     const SequenceNumber next = damage.next.value_or(SequenceNumber{last.value + 1});
     holes.any = true;
-    holes.readable_from = std::max(holes.readable_from, next);
+    if (!TAILRACE_MUTANT("salvage-passes-holes")) {
+      holes.readable_from = std::max(holes.readable_from, next);
+    }
     Lose(stream, shard.id, first, SequenceNumber{next.value - 1},
          damage.file + ", offset " + std::to_string(damage.offset) + ": " + damage.message);
   };

@@ -5,6 +5,7 @@
 
 #include "shards/offline_segment.h"
 #include "shards/shard_header.h"
+#include "wal/mutants.h"
 #include "wal/segment.h"
 
 namespace tailrace::shards {
@@ -107,6 +108,7 @@ Status ApplyFrom(wal::FileSystem& fs, const OfflineFrom& from, std::vector<Segme
 // The first segment left goes on from what was before it: nothing that is still to be there.
 Status CheckBegin(wal::FileSystem& fs, const OfflineFrom& from,
                   const std::vector<SegmentPath>& segments, OfflineSegmentReader& reader) {
+  if (TAILRACE_MUTANT("beginning-not-missed")) return Status::Ok();
   if (!from.is_trim_point || segments.empty()) return Status::Ok();  // CheckEnd misses all of them.
   TAILRACE_ASSIGN_OR_RETURN(const auto header, ReadHeader(fs, segments[0].path));
   if (!header || header->previous == 0 || header->previous < from.sequence.value) {
