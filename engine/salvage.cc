@@ -319,7 +319,12 @@ Status Salvager::SaveTable(const Table& table) {
 }
 
 Result<SalvageReport> Salvager::Run() {
-  TAILRACE_ASSIGN_OR_RETURN(identity_, ReadIdentity(fs_, paths_));
+  auto identity = ReadIdentity(fs_, paths_);
+  if (identity.status().code() == StatusCode::kNotFound) {
+    return NotFound("there is no store in " + paths_.directory);
+  }
+  TAILRACE_RETURN_IF_ERROR(identity.status());
+  identity_ = *std::move(identity);
   const auto locked = fs_.IsLocked(paths_.lock);
   if (locked.ok() && *locked) {
     return Busy(paths_.directory + " is in use; stop the process that has it open");

@@ -19,7 +19,9 @@ std::string_view Cure(StatusCode code) {
     case StatusCode::kIoError:
       return "check the disk and the permissions of the directory";
     case StatusCode::kCorruption:
-      return "`tailrace verify` tells how far the damage reaches, and changes nothing";
+      return "`tailrace verify --deep` tells how far the damage reaches; `tailrace salvage` makes "
+             "a new store "
+             "of what is whole";
     case StatusCode::kUnsupported:
       return "use a version of tailrace that knows it";
     case StatusCode::kReadOnly:

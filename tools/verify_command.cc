@@ -99,7 +99,9 @@ void PrintReport(Output& out, const VerifyReport& report, Depth depth) {
   if (report.findings_dropped > 0) {
     out.Line(Cat("and ", CountText(report.findings_dropped), " findings more"));
   }
-  out.Line(report.damages() == 0 ? "clean" : Plural(report.damages(), "damage"));
+  if (report.damages() > 0) return out.Line(Plural(report.damages(), "damage"));
+  out.Line(depth == Depth::kDeep ? "clean"
+                                 : "clean; the items were not looked at, --deep does that");
 }
 
 struct VerifyArguments {
