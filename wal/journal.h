@@ -217,8 +217,8 @@ struct SegmentSummary {
 
 // Reads every segment of the journal in `directory` in order and hands each valid frame, the
 // journal's own included, to `visit` until it returns false. Changes nothing and takes no lock.
-// Frames beyond a later epoch's old end are not shown. Errors: the file system's; damage goes into
-// the summaries.
+// Frames beyond a later epoch's old end are not shown. Of a journal in use, segments that it gives
+// up meanwhile are left out. Errors: the file system's; damage goes into the summaries.
 Result<std::vector<SegmentSummary>> ScanJournal(FileSystem& fs, const std::string& directory,
                                                 const std::function<bool(const Frame&)>& visit);
 

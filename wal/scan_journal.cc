@@ -60,6 +60,20 @@ std::optional<Lsn> OldEndOf(const std::vector<ScannedFile>& files, Epoch epoch) 
   return std::nullopt;
 }
 
+// Whether the segment's file was recycled since it was looked at: a journal that is in use gives up
+// its oldest segments, and then nobody needs what was in them.
+bool WasRecycled(FileSystem& fs, const SegmentSummary& summary) {
+  std::string block(kSegmentHeaderBytes, '\0');
+  const auto file = fs.Open(summary.path, OpenMode::kRead);
+  if (!file.ok()) return file.status().code() == StatusCode::kNotFound;
+  const auto read_bytes = (*file)->Read(0, block.data(), block.size());
+  SegmentHeader header;
+  return read_bytes.ok() &&
+         DecodeSegmentHeader(ByteView(block).substr(0, *read_bytes), header) ==
+             SegmentHeaderState::kValid &&
+         (header.base != summary.header.base || header.epoch != summary.header.epoch);
+}
+
 // False when `visit` wants no more.
 Result<bool> VisitFrames(FileSystem& fs, SegmentSummary& summary, std::optional<Lsn> old_end,
                          const std::function<bool(const Frame&)>& visit) {
@@ -94,17 +108,21 @@ Result<std::vector<SegmentSummary>> ScanJournal(FileSystem& fs, const std::strin
   for (const DirectoryEntry& entry : entries) {
     const auto base = ParseSegmentFileName(entry.name);
     if (!base || entry.is_directory) continue;
-    TAILRACE_ASSIGN_OR_RETURN(ScannedFile scanned,
-                              ReadHeader(fs, JoinPath(directory, entry.name), *base));
-    files.push_back(std::move(scanned));
+    auto scanned = ReadHeader(fs, JoinPath(directory, entry.name), *base);
+    if (scanned.status().code() == StatusCode::kNotFound) continue;  // Recycled just now.
+    TAILRACE_RETURN_IF_ERROR(scanned.status());
+    files.push_back(*std::move(scanned));
   }
   std::vector<SegmentSummary> summaries;
   bool go_on = true;
   for (ScannedFile& scanned : files) {
     if (go_on && scanned.summary.problem.empty()) {
-      TAILRACE_ASSIGN_OR_RETURN(
-          go_on,
-          VisitFrames(fs, scanned.summary, OldEndOf(files, scanned.summary.header.epoch), visit));
+      const auto visited =
+          VisitFrames(fs, scanned.summary, OldEndOf(files, scanned.summary.header.epoch), visit);
+      const bool is_whole = visited.ok() && scanned.summary.problem.empty();
+      if (!is_whole && WasRecycled(fs, scanned.summary)) continue;
+      TAILRACE_RETURN_IF_ERROR(visited.status());
+      go_on = *visited;
     }
     summaries.push_back(scanned.summary);
   }

@@ -593,6 +593,28 @@ TEST_P(JournalRecoveryTest, ScanShowsFramesAndWhereTheyEnd) {
   EXPECT_EQ((*summaries)[0].valid_end, frames_[1].lsn);
 }
 
+// A segment that its owner gives up before it is read.
+TEST_P(JournalRecoveryTest, ScanLeavesOutWhatIsRecycledMeanwhile) {
+  MakeKilled(2);
+  auto journal = rig_.Open();
+  ASSERT_NE(journal, nullptr);
+  AppendDurable(*journal, 2);
+  ASSERT_OK(journal->Close());
+  const auto all = ScanJournal(fs_, kDirectory, [](const Frame&) { return true; });
+  ASSERT_OK(all);
+  ASSERT_EQ(all->size(), 2u);
+  bool removed = false;
+  const auto summaries = ScanJournal(fs_, kDirectory, [&](const Frame&) {
+    if (!std::exchange(removed, true)) {
+      EXPECT_OK(fs_.Remove(all->at(1).path));
+    }
+    return true;
+  });
+  ASSERT_OK(summaries);
+  ASSERT_EQ(summaries->size(), 1u);
+  EXPECT_EQ(summaries->at(0).path, all->at(0).path);
+}
+
 TEST_P(JournalRecoveryTest, ScanStopsWhenToldTo) {
   MakeKilled(3);
   size_t seen = 0;

@@ -92,7 +92,6 @@ void TellOpened(World& world) {
 
 // Where the journal's positions jump: what earlier lives left of it.
 void TellEpochs(World& world) {
-  constexpr int kScanTriesMax = 100;
   const engine::StorePaths paths(world.plan.directory.data());
   const auto tell = [&world](const wal::Frame& frame) {
     if (frame.type != wal::FrameType::kEpoch) return true;
@@ -103,12 +102,7 @@ void TellEpochs(World& world) {
     world.teller.Tell(event);
     return true;
   };
-  auto read = wal::ScanJournal(wal::FileSystem::Posix(), paths.journal, tell);
-  // The store may recycle a segment under the reader; what was told twice is told the same.
-  for (int tries = 1; tries < kScanTriesMax && read.status().code() == StatusCode::kNotFound;
-       ++tries) {
-    read = wal::ScanJournal(wal::FileSystem::Posix(), paths.journal, tell);
-  }
+  const auto read = wal::ScanJournal(wal::FileSystem::Posix(), paths.journal, tell);
   if (!read.ok()) world.teller.Fail("reading the journal's epochs", read.status());
 }
 
