@@ -50,15 +50,18 @@ void StoreCrashChecker::Enumerate(uint64_t operation, const SimDisk& disk, const
                        .exhaustive_pieces_max = 0,
                        .random_states = 2,
                        .tears_max = 2,
-                       .seed = MixSeed(seed_, operation)};
-  (void)ForEachCrashState(
-      disk, plan, seen_, truth.Salt(), [&](const CrashChoice& choice, const SimDisk& nested) {
-        if (!failure_.empty() || MixSeed(seed_, ++drawn_) % nesting_.states_one_in != 0) return;
-        ++nested_;
-        std::vector<PowerCut> deeper = cuts;
-        deeper.push_back({.operation = operation, .choice = choice});
-        (void)Check(nested, truth, deeper);  // What is wrong is in failure_.
-      });
+                       .seed = MixSeed(seed_, operation),
+                       .wanted = [&](const CrashChoice&) {
+                         return failure_.empty() &&
+                                MixSeed(seed_, ++drawn_) % nesting_.states_one_in == 0;
+                       }};
+  (void)ForEachCrashState(disk, plan, seen_, truth.Salt(),
+                          [&](const CrashChoice& choice, const SimDisk& nested) {
+                            ++nested_;
+                            std::vector<PowerCut> deeper = cuts;
+                            deeper.push_back({.operation = operation, .choice = choice});
+                            (void)Check(nested, truth, deeper);  // What is wrong is in failure_.
+                          });
 }
 
 std::string StoreCrashChecker::OpenAndCompare(SimFs& fs, const StoreTruth& truth,

@@ -15,10 +15,10 @@ namespace tailrace::test {
 
 // What is enumerated within openings.
 struct StoreNesting {
-  uint32_t depth_max = 4;       // Power cuts in a row, the first one included.
-  uint64_t one_in = 120;        // So many states are checked with power cuts within their opening.
-  uint64_t deeper_one_in = 25;  // The same for states that lie within an opening.
-  uint64_t states_one_in = 48;  // Of the states within an opening, so many are checked.
+  uint32_t depth_max = 4;        // Power cuts in a row, the first one included.
+  uint64_t one_in = 120;         // So many states are checked with power cuts within their opening.
+  uint64_t deeper_one_in = 25;   // The same for states that lie within an opening.
+  uint64_t states_one_in = 160;  // Of the states within an opening, so many are checked.
 };
 
 class StoreCrashChecker {

@@ -207,11 +207,13 @@ class TierB {
                          .exhaustive_pieces_max = 3,
                          .random_states = 4,
                          .tears_max = 3,
-                         .seed = MixSeed(arguments_.seed, totals_.moments)};
+                         .seed = MixSeed(arguments_.seed, totals_.moments),
+                         .wanted = [&](const CrashChoice& choice) {
+                           return checker.failure().empty() && IsDrawn(choice);
+                         }};
     totals_.made +=
         ForEachCrashState(moment.disk, plan, seen_, moment.truth.Salt(),
                           [&](const CrashChoice& choice, const SimDisk& state) {
-                            if (!checker.failure().empty() || Skip(choice)) return;
                             (void)checker.Check(state, moment.truth,
                                                 {{.operation = moment.index, .choice = choice}});
                           })
@@ -220,11 +222,11 @@ class TierB {
 
   // Where much is pending, the states differ little from one another: some of them will do, and
   // more scripts are passed.
-  static constexpr uint64_t kSampledOneIn = 24;
-  bool Skip(const CrashChoice& choice) {
+  static constexpr uint64_t kSampledOneIn = 96;
+  bool IsDrawn(const CrashChoice& choice) {
     using Keep = CrashChoice::Keep;
-    if (choice.keep == Keep::kNone || (choice.keep == Keep::kAll && !choice.tear_at)) return false;
-    return MixSeed(arguments_.seed, ++drawn_) % kSampledOneIn != 0;
+    if (choice.keep == Keep::kNone || (choice.keep == Keep::kAll && !choice.tear_at)) return true;
+    return MixSeed(arguments_.seed, ++drawn_) % kSampledOneIn == 0;
   }
 
   const Arguments& arguments_;

@@ -663,6 +663,24 @@ TEST(SimDiskStates, AStateOfALargeFileCostsWhatItChanges) {
   EXPECT_EQ(count.visited, 256u);
 }
 
+TEST(SimDiskStates, AStateThatIsNotWantedIsNeitherMadeNorTakenForSeen) {
+  SimFs fs;
+  auto file = MakeDurable(fs, "a", "");
+  ASSERT_OK(file->Allocate(4096));
+  ASSERT_OK(file->Sync());
+  ASSERT_OK(file->Write(0, std::string(1024, 'x')));
+  CrashPlan plan{.tears_max = 0};
+  SeenStates seen;
+  const auto count = [&] {
+    return ForEachCrashState(fs.disk(), plan, seen, 0, [](const CrashChoice&, const SimDisk&) {});
+  };
+  plan.wanted = [](const CrashChoice& choice) { return choice.keep == Keep::kNone; };
+  EXPECT_EQ(count().choices, 1u);
+  EXPECT_EQ(seen.size(), 1u);
+  plan.wanted = nullptr;
+  EXPECT_EQ(count().visited, 3u) << "all, and each sector alone";
+}
+
 TEST(SimDiskStates, PatchDamagesWhatIsDurable) {
   SimFs fs;
   MakeDurable(fs, "a", "abc");
