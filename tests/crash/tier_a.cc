@@ -72,6 +72,7 @@ class TierA {
           if (removal_problem.empty()) {
             removal_problem = CheckRemovedSegment(operation, truth, script.segment_bytes);
           }
+          if (!removal_problem.empty()) return;
           const uint64_t salt = SaltOf(truth);
           // Scripts with a common beginning pass the same moments.
           if (!moments_.Add(MomentOf(operation), salt)) return;
