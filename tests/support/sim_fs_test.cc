@@ -600,6 +600,21 @@ TEST(SimFsFaults, RemovedFilesDoNotPileUp) {
 
 // ---- States as values. ----
 
+TEST(SimFsFaults, ASecondFaultFallsIntoTheHandlingOfTheFirst) {
+  SimFs fs;
+  auto file = MakeDurable(fs, "a", "x");
+  fs.Inject({.calls = {SimCall::kSync, SimCall::kRemove}, .nth = 2});
+  fs.Inject({.after_another = true, .status = NoSpace("second")});
+  EXPECT_OK(file->Write(0, "y"));
+  EXPECT_OK(file->Sync());
+  EXPECT_EQ(file->Sync().code(), StatusCode::kIoError);
+  EXPECT_OK(file->Sync()) << "of the same kind";
+  EXPECT_EQ(file->Write(0, "z").code(), StatusCode::kNoSpace);
+  EXPECT_OK(file->Write(0, "z"));
+  EXPECT_OK(fs.Remove("a"));
+  EXPECT_EQ(fs.faults_hit(), 2u);
+}
+
 TEST(SimDiskStates, AStateIsIndependentOfTheDiskItCameFrom) {
   SimFs fs;
   auto file = MakeDurable(fs, "a", "old");
