@@ -50,7 +50,7 @@ struct BackupReport {
 // was not finished), kCorruption (file and offset), kUnsupported (a newer version), kClosed
 // (stopped), kIoError.
 Result<BackupReport> VerifyBackup(wal::FileSystem& fs, const std::string& directory,
-                                  const OnBackupProgress& on_progress = nullptr);
+                                  const OnBackupProgress& on_progress = nullptr) noexcept;
 
 struct RestoreOptions {
   const Clock* clock = &Clock::System();
@@ -69,6 +69,7 @@ struct RestoreReport {
 // the next one takes away. Errors: those of VerifyBackup; kAlreadyExists (something is there),
 // kBusy (another restore), kNoSpace.
 Result<RestoreReport> RestoreBackup(wal::FileSystem& fs, const std::string& backup,
-                                    const std::string& directory, const RestoreOptions& options);
+                                    const std::string& directory,
+                                    const RestoreOptions& options) noexcept;
 
 }  // namespace tailrace

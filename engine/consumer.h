@@ -131,7 +131,7 @@ class ConsumerWorker {
   // another store: forget it), kFailedPrecondition (kBootstrap of a stream that is disabled).
   static Result<std::unique_ptr<ConsumerWorker>> Open(Store& store, const std::string& consumer,
                                                       StreamId stream, const std::string& worker,
-                                                      const ConsumerOptions& options);
+                                                      const ConsumerOptions& options) noexcept;
   virtual ~ConsumerWorker() = default;
 
   // The next batch of any shard whose lease this worker holds, waiting up to `timeout_ms` without
@@ -200,11 +200,12 @@ struct ConsumerInfo {
 };
 
 // All consumers, by name. These three may be called by any thread; errors as Store::Query.
-Result<std::vector<ConsumerInfo>> ListConsumers(Store& store);
-Result<ConsumerInfo> DescribeConsumer(Store& store, const std::string& consumer);  // kNotFound.
+Result<std::vector<ConsumerInfo>> ListConsumers(Store& store) noexcept;
+Result<ConsumerInfo> DescribeConsumer(Store& store,
+                                      const std::string& consumer) noexcept;  // kNotFound.
 
 // Removes a consumer with its leases and checkpoints. Its workers learn of it (kNotFound), and what
 // it had pinned expires. kNotFound.
-Status ForgetConsumer(Store& store, const std::string& consumer);
+Status ForgetConsumer(Store& store, const std::string& consumer) noexcept;
 
 }  // namespace tailrace

@@ -71,7 +71,7 @@ Result<ConsumerInfo> Describe(Store& store, ConsumerHost& host, const ConsumerSt
 }  // namespace
 }  // namespace engine
 
-Result<std::vector<ConsumerInfo>> ListConsumers(Store& store) {
+Result<std::vector<ConsumerInfo>> ListConsumers(Store& store) noexcept {
   using namespace engine;  // NOLINT: this is its public face.
   TAILRACE_ASSIGN_OR_RETURN(ConsumerHost* const host, ConsumerHost::Of(store));
   std::map<std::string, ConsumerState> states;
@@ -95,7 +95,7 @@ Result<std::vector<ConsumerInfo>> ListConsumers(Store& store) {
   return consumers;
 }
 
-Result<ConsumerInfo> DescribeConsumer(Store& store, const std::string& consumer) {
+Result<ConsumerInfo> DescribeConsumer(Store& store, const std::string& consumer) noexcept {
   using namespace engine;  // NOLINT: this is its public face.
   TAILRACE_ASSIGN_OR_RETURN(ConsumerHost* const host, ConsumerHost::Of(store));
   TAILRACE_ASSIGN_OR_RETURN(const ConsumerState state, ReadConsumer(store, consumer));
@@ -104,7 +104,7 @@ Result<ConsumerInfo> DescribeConsumer(Store& store, const std::string& consumer)
 
 // The consumer goes together with its last leases, in one transaction: a worker that still runs
 // cannot leave one behind for whoever takes the name next.
-Status ForgetConsumer(Store& store, const std::string& consumer) {
+Status ForgetConsumer(Store& store, const std::string& consumer) noexcept {
   using namespace engine;  // NOLINT: this is its public face.
   while (true) {
     TAILRACE_ASSIGN_OR_RETURN(const ConsumerState state, ReadConsumer(store, consumer));

@@ -30,15 +30,16 @@ class Worker final : public ConsumerWorker {
         options_(options),
         keeper_(store, host, consumer, worker, options.lease_ms) {}
 
-  Result<std::optional<ConsumerBatch>> Next(uint64_t timeout_ms) override;
-  Result<CheckpointOutcome> Checkpoint(const ConsumerBatch& batch) override;
+  Result<std::optional<ConsumerBatch>> Next(uint64_t timeout_ms) noexcept override;
+  Result<CheckpointOutcome> Checkpoint(const ConsumerBatch& batch) noexcept override;
   Result<CheckpointResult> CheckpointWith(const ConsumerBatch& batch,
-                                          std::vector<WriteRequest> writes) override;
-  Result<CheckpointOutcome> Fail(const ConsumerBatch& batch, const std::string& why) override;
-  Status KeepLeases() override;
-  Status Release() override;
-  std::vector<ShardId> leases() const override;
-  bool finished() const override { return finished_; }
+                                          std::vector<WriteRequest> writes) noexcept override;
+  Result<CheckpointOutcome> Fail(const ConsumerBatch& batch,
+                                 const std::string& why) noexcept override;
+  Status KeepLeases() noexcept override;
+  Status Release() noexcept override;
+  std::vector<ShardId> leases() const noexcept override;
+  bool finished() const noexcept override { return finished_; }
 
  private:
   // How far a shard was handed out.
@@ -97,13 +98,13 @@ void Worker::FollowLeases() {
   }
 }
 
-Status Worker::KeepLeases() {
+Status Worker::KeepLeases() noexcept {
   TAILRACE_RETURN_IF_ERROR(host_.MayCall());  // It may be too early for anything else.
   if (!look_again_ && host_.clock().BootMs() < keeper_.next_round_ms()) return Status::Ok();
   return RunRound();
 }
 
-Result<std::optional<ConsumerBatch>> Worker::Next(uint64_t timeout_ms) {
+Result<std::optional<ConsumerBatch>> Worker::Next(uint64_t timeout_ms) noexcept {
   const auto deadline = std::chrono::steady_clock::now() +
                         std::chrono::milliseconds(std::min(timeout_ms, kTimeoutMsMax));
   while (true) {
@@ -211,13 +212,13 @@ void Worker::Lost(ShardId shard) {
   cursors_.erase(shard);
 }
 
-Result<CheckpointOutcome> Worker::Checkpoint(const ConsumerBatch& batch) {
+Result<CheckpointOutcome> Worker::Checkpoint(const ConsumerBatch& batch) noexcept {
   TAILRACE_ASSIGN_OR_RETURN(const CheckpointResult result, CheckpointWith(batch, {}));
   return result.outcome;
 }
 
 Result<CheckpointResult> Worker::CheckpointWith(const ConsumerBatch& batch,
-                                                std::vector<WriteRequest> writes) {
+                                                std::vector<WriteRequest> writes) noexcept {
   TAILRACE_ASSIGN_OR_RETURN(const LeaseRecord* const held, HeldFor(batch));
   if (held == nullptr) return CheckpointResult{.outcome = CheckpointOutcome::kLeaseLost};
   const LeaseRecord next = Behind(*held, batch);
@@ -239,7 +240,8 @@ Result<CheckpointResult> Worker::CheckpointWith(const ConsumerBatch& batch,
   return result;
 }
 
-Result<CheckpointOutcome> Worker::Fail(const ConsumerBatch& batch, const std::string& why) {
+Result<CheckpointOutcome> Worker::Fail(const ConsumerBatch& batch,
+                                       const std::string& why) noexcept {
   TAILRACE_ASSIGN_OR_RETURN(const LeaseRecord* const held, HeldFor(batch));
   if (held == nullptr) return CheckpointOutcome::kLeaseLost;
   LeaseRecord next = *held;
@@ -262,14 +264,14 @@ Result<CheckpointOutcome> Worker::Fail(const ConsumerBatch& batch, const std::st
   return CheckpointOutcome::kStored;
 }
 
-Status Worker::Release() {
+Status Worker::Release() noexcept {
   TAILRACE_RETURN_IF_ERROR(host_.MayCall());
   cursors_.clear();
   look_again_ = true;
   return keeper_.Release();
 }
 
-std::vector<ShardId> Worker::leases() const {
+std::vector<ShardId> Worker::leases() const noexcept {
   std::vector<ShardId> shards;
   for (const auto& [shard, lease] : keeper_.held()) shards.push_back(shard);
   return shards;
@@ -336,11 +338,9 @@ Status SetPin(Store& store, const ConsumerRecord& consumer, uint64_t pin_bytes_m
 }  // namespace
 }  // namespace engine
 
-Result<std::unique_ptr<ConsumerWorker>> ConsumerWorker::Open(Store& store,
-                                                             const std::string& consumer,
-                                                             StreamId stream,
-                                                             const std::string& worker,
-                                                             const ConsumerOptions& options) {
+Result<std::unique_ptr<ConsumerWorker>> ConsumerWorker::Open(
+    Store& store, const std::string& consumer, StreamId stream, const std::string& worker,
+    const ConsumerOptions& options) noexcept {
   using namespace engine;  // NOLINT: this is its public face.
   TAILRACE_RETURN_IF_ERROR(CheckName(consumer, "consumer"));
   TAILRACE_RETURN_IF_ERROR(CheckName(worker, "worker"));

@@ -65,9 +65,9 @@ Status EnsureTable(Store& store) {
 
 }  // namespace
 
-Result<std::unique_ptr<DurableReader>> DurableReader::Open(Store& store, const std::string& name,
-                                                           StreamId stream,
-                                                           const DurableReaderOptions& options) {
+Result<std::unique_ptr<DurableReader>> DurableReader::Open(
+    Store& store, const std::string& name, StreamId stream,
+    const DurableReaderOptions& options) noexcept {
   TAILRACE_RETURN_IF_ERROR(CheckName(name));
   if (options.start != StartAt::kTrimHorizon && options.start != StartAt::kLatest &&
       options.start != StartAt::kAtTimestamp) {
@@ -202,7 +202,7 @@ Result<std::optional<DurableReader::Batch>> DurableReader::ReadSome() {
   return std::optional<Batch>();
 }
 
-Result<std::optional<DurableReader::Batch>> DurableReader::Next(uint64_t timeout_ms) {
+Result<std::optional<DurableReader::Batch>> DurableReader::Next(uint64_t timeout_ms) noexcept {
   const auto deadline = std::chrono::steady_clock::now() +
                         std::chrono::milliseconds(std::min(timeout_ms, kTimeoutMsMax));
   while (true) {
@@ -224,7 +224,7 @@ Result<std::optional<DurableReader::Batch>> DurableReader::Next(uint64_t timeout
   }
 }
 
-Status DurableReader::Checkpoint(ShardId shard, const Item& attachment) {
+Status DurableReader::Checkpoint(ShardId shard, const Item& attachment) noexcept {
   const auto found = cursors_.find(shard);
   if (found == cursors_.end()) {
     return InvalidArgument("reader '" + name_ + "' does not read shard " +
@@ -285,7 +285,7 @@ Status DurableReader::RemoveFinished() {
   return Status::Ok();
 }
 
-Status DurableReader::Forget(Store& store, const std::string& name) {
+Status DurableReader::Forget(Store& store, const std::string& name) noexcept {
   TAILRACE_RETURN_IF_ERROR(CheckName(name));
   TAILRACE_RETURN_IF_ERROR(EnsureTable(store));
   TAILRACE_ASSIGN_OR_RETURN(const auto checkpoints, ReadCheckpoints(store, name));

@@ -63,13 +63,13 @@ class DurableReader {
   // from another store: Forget it).
   static Result<std::unique_ptr<DurableReader>> Open(Store& store, const std::string& name,
                                                      StreamId stream,
-                                                     const DurableReaderOptions& options);
+                                                     const DurableReaderOptions& options) noexcept;
 
   // The next batch, waiting up to `timeout_ms` without using the CPU (0: not at all). Goes on
   // behind the last one, whether that was checkpointed or not; shards take turns. Absent: the time
   // ran out, or the stream is disabled and read to its end (see finished). kNotFound: the stream
   // has expired with all its records.
-  Result<std::optional<Batch>> Next(uint64_t timeout_ms);
+  Result<std::optional<Batch>> Next(uint64_t timeout_ms) noexcept;
 
   // Stores the position behind the last batch of this shard, with `attachment` in place of the one
   // before, in one write, as durable as the store says on return. It stands for the shard's
@@ -77,7 +77,7 @@ class DurableReader {
   // shards that have expired once they were read; but one with an attachment stays, until the
   // caller stores one without. kInvalidArgument: a shard this reader does not know, or an
   // attachment that no item can hold (ValidateItem; some bytes less than kItemBytesMax).
-  Status Checkpoint(ShardId shard, const Item& attachment = {});
+  Status Checkpoint(ShardId shard, const Item& attachment = {}) noexcept;
 
   // What was attached to the last checkpoint of each shard that has one, finished ones included;
   // empty if nothing was. Valid until the next call of a method that is not const.
@@ -88,7 +88,7 @@ class DurableReader {
 
   // Removes the checkpoints kept under `name`; OK also if there are none. No reader may run under
   // it. kInvalidArgument (name).
-  static Status Forget(Store& store, const std::string& name);
+  static Status Forget(Store& store, const std::string& name) noexcept;
 
  private:
   struct Cursor {

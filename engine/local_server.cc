@@ -231,7 +231,7 @@ void Serve(Store& store, const Socket& client) {
 }  // namespace
 
 Result<std::unique_ptr<LocalServer>> LocalServer::Start(Store& store,
-                                                        const std::string& directory) {
+                                                        const std::string& directory) noexcept {
   // Whether the store can be called at all: it is open, and this process has opened it.
   TAILRACE_RETURN_IF_ERROR(store.ListTables().status());
   Socket stop_event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));

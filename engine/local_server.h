@@ -33,7 +33,8 @@ class LocalServer {
   // this object before the store is closed. Errors: kAlreadyExists (a server serves there already,
   // or something else has the socket's name), kNotFound (no such directory), kIoError, and those
   // that any method of Store may return.
-  static Result<std::unique_ptr<LocalServer>> Start(Store& store, const std::string& directory);
+  static Result<std::unique_ptr<LocalServer>> Start(Store& store,
+                                                    const std::string& directory) noexcept;
 
   // Ends it: requests under way are answered first, and the socket is removed.
   ~LocalServer();

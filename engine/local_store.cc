@@ -19,78 +19,91 @@ class LocalStoreImpl final : public Store {
  public:
   explicit LocalStoreImpl(std::string directory) : directory_(std::move(directory)) {}
 
-  Status Close() override { return Status::Ok(); }
+  Status Close() noexcept override { return Status::Ok(); }
 
-  Result<TableInfo> DescribeTable(const std::string& table) override;
-  Result<std::vector<TableInfo>> ListTables() override;
+  Result<TableInfo> DescribeTable(const std::string& table) noexcept override;
+  Result<std::vector<TableInfo>> ListTables() noexcept override;
   Result<WriteResult> Put(const std::string& table, const Item& item,
-                          const WriteOptions& options) override;
+                          const WriteOptions& options) noexcept override;
   Result<WriteResult> Delete(const std::string& table, const Item& key,
-                             const WriteOptions& options) override;
-  Result<std::optional<Item>> Get(const std::string& table, const Item& key) override;
-  Result<ItemPage> Query(const std::string& table, const QueryRequest& request) override;
-  Result<ItemPage> Scan(const std::string& table, const ScanRequest& request) override;
-  Result<std::vector<StreamInfo>> ListStreams(const std::optional<std::string>& table) override;
-  Result<StreamInfo> DescribeStream(StreamId stream) override;
-  Result<StoreStats> Stats() override;
-  Result<BackupReport> Backup(const std::string& directory, const BackupOptions& options) override;
+                             const WriteOptions& options) noexcept override;
+  Result<std::optional<Item>> Get(const std::string& table, const Item& key) noexcept override;
+  Result<ItemPage> Query(const std::string& table, const QueryRequest& request) noexcept override;
+  Result<ItemPage> Scan(const std::string& table, const ScanRequest& request) noexcept override;
+  Result<std::vector<StreamInfo>> ListStreams(
+      const std::optional<std::string>& table) noexcept override;
+  Result<StreamInfo> DescribeStream(StreamId stream) noexcept override;
+  Result<StoreStats> Stats() noexcept override;
+  Result<BackupReport> Backup(const std::string& directory,
+                              const BackupOptions& options) noexcept override;
 
   // Writes came back when they were safe.
-  Status Wait(const CommitToken&) override { return Status::Ok(); }
+  Status Wait(const CommitToken&) noexcept override { return Status::Ok(); }
 
-  Result<TableInfo> CreateTable(const TableSpec&) override { return Refuse("creating a table"); }
-  Status DropTable(const std::string&) override { return Refuse("dropping a table"); }
-  Result<IndexInfo> CreateIndex(const std::string&, const IndexSpec&) override {
+  Result<TableInfo> CreateTable(const TableSpec&) noexcept override {
+    return Refuse("creating a table");
+  }
+  Status DropTable(const std::string&) noexcept override { return Refuse("dropping a table"); }
+  Result<IndexInfo> CreateIndex(const std::string&, const IndexSpec&) noexcept override {
     return Refuse("creating an index");
   }
-  Status DropIndex(const std::string&, const std::string&) override {
+  Status DropIndex(const std::string&, const std::string&) noexcept override {
     return Refuse("dropping an index");
   }
-  Status UpdateTimeToLive(const std::string&, const std::optional<std::string>&) override {
+  Status UpdateTimeToLive(const std::string&, const std::optional<std::string>&) noexcept override {
     return Refuse("changing a time to live");
   }
   Result<WriteResult> Update(const std::string&, const Item&, const Updater&,
-                             const WriteOptions&) override {
+                             const WriteOptions&) noexcept override {
     return Refuse("an update");
   }
   Result<TransactResult> Transact(const std::vector<WriteRequest>&,
-                                  const TransactOptions&) override {
+                                  const TransactOptions&) noexcept override {
     return Refuse("a transaction");
   }
   Result<std::vector<Result<WriteResult>>> BatchWrite(const std::vector<WriteRequest>&,
-                                                      WaitFor) override {
+                                                      WaitFor) noexcept override {
     return Refuse("a batch");
   }
-  Status WaitFannedOut(const CommitToken&) override { return Refuse("waiting for fan-out"); }
-  Result<std::vector<std::optional<Item>>> TransactGet(const std::vector<ItemKey>&) override {
+  Status WaitFannedOut(const CommitToken&) noexcept override {
+    return Refuse("waiting for fan-out");
+  }
+  Result<std::vector<std::optional<Item>>> TransactGet(
+      const std::vector<ItemKey>&) noexcept override {
     return Refuse("a transactional read");
   }
-  Result<std::vector<std::optional<Item>>> BatchGet(const std::vector<ItemKey>&) override {
+  Result<std::vector<std::optional<Item>>> BatchGet(const std::vector<ItemKey>&) noexcept override {
     return Refuse("a batch");
   }
-  Result<StreamInfo> EnableStream(const std::string&, ViewType, const StreamOptions&) override {
+  Result<StreamInfo> EnableStream(const std::string&, ViewType,
+                                  const StreamOptions&) noexcept override {
     return Refuse("enabling a stream");
   }
-  Status DisableStream(const std::string&) override { return Refuse("disabling a stream"); }
-  Result<Position> SeekShard(StreamId, ShardId, StartAt, SequenceNumber, uint64_t) override {
+  Status DisableStream(const std::string&) noexcept override {
+    return Refuse("disabling a stream");
+  }
+  Result<Position> SeekShard(StreamId, ShardId, StartAt, SequenceNumber,
+                             uint64_t) noexcept override {
     return Refuse("reading a stream");
   }
-  Result<ChangePage> ReadShard(const Position&, const PageLimits&) override {
+  Result<ChangePage> ReadShard(const Position&, const PageLimits&) noexcept override {
     return Refuse("reading a stream");
   }
-  Result<bool> WaitShard(const Position&, uint64_t) override { return Refuse("reading a stream"); }
-  Result<bool> WaitShards(const std::vector<Position>&, uint64_t) override {
+  Result<bool> WaitShard(const Position&, uint64_t) noexcept override {
     return Refuse("reading a stream");
   }
-  Result<std::vector<ShardInfo>> SplitShard(StreamId, ShardId) override {
+  Result<bool> WaitShards(const std::vector<Position>&, uint64_t) noexcept override {
+    return Refuse("reading a stream");
+  }
+  Result<std::vector<ShardInfo>> SplitShard(StreamId, ShardId) noexcept override {
     return Refuse("splitting a shard");
   }
-  Result<ShardInfo> MergeShards(StreamId, ShardId, ShardId) override {
+  Result<ShardInfo> MergeShards(StreamId, ShardId, ShardId) noexcept override {
     return Refuse("merging shards");
   }
-  Status Checkpoint() override { return Refuse("a checkpoint"); }
-  Status RunMaintenance() override { return Refuse("upkeep"); }
-  Status ConfirmDowntime() override { return Refuse("confirming downtime"); }
+  Status Checkpoint() noexcept override { return Refuse("a checkpoint"); }
+  Status RunMaintenance() noexcept override { return Refuse("upkeep"); }
+  Status ConfirmDowntime() noexcept override { return Refuse("confirming downtime"); }
 
  private:
   Status Refuse(const std::string& what) const {
@@ -141,7 +154,7 @@ Status Astray() {
   return Unsupported("the process that has the store open answers something else");
 }
 
-Result<TableInfo> LocalStoreImpl::DescribeTable(const std::string& table) {
+Result<TableInfo> LocalStoreImpl::DescribeTable(const std::string& table) noexcept {
   local::Request request = NewRequest();
   request.mutable_describe_table()->set_table(table);
   TAILRACE_ASSIGN_OR_RETURN(const auto response, Call(request, StatusCode::kClosed));
@@ -149,7 +162,7 @@ Result<TableInfo> LocalStoreImpl::DescribeTable(const std::string& table) {
   return engine::FromWire(response.tables().tables(0));
 }
 
-Result<std::vector<TableInfo>> LocalStoreImpl::ListTables() {
+Result<std::vector<TableInfo>> LocalStoreImpl::ListTables() noexcept {
   local::Request request = NewRequest();
   request.mutable_list_tables();
   TAILRACE_ASSIGN_OR_RETURN(const auto response, Call(request, StatusCode::kClosed));
@@ -174,7 +187,7 @@ Result<WriteResult> LocalStoreImpl::Write(const local::Request& request,
 }
 
 Result<WriteResult> LocalStoreImpl::Put(const std::string& table, const Item& item,
-                                        const WriteOptions& options) {
+                                        const WriteOptions& options) noexcept {
   local::Request request = NewRequest();
   local::Put* const put = request.mutable_put();
   put->set_table(table);
@@ -184,7 +197,7 @@ Result<WriteResult> LocalStoreImpl::Put(const std::string& table, const Item& it
 }
 
 Result<WriteResult> LocalStoreImpl::Delete(const std::string& table, const Item& key,
-                                           const WriteOptions& options) {
+                                           const WriteOptions& options) noexcept {
   local::Request request = NewRequest();
   local::Erase* const erase = request.mutable_erase();
   erase->set_table(table);
@@ -193,7 +206,8 @@ Result<WriteResult> LocalStoreImpl::Delete(const std::string& table, const Item&
   return Write(request, options);
 }
 
-Result<std::optional<Item>> LocalStoreImpl::Get(const std::string& table, const Item& key) {
+Result<std::optional<Item>> LocalStoreImpl::Get(const std::string& table,
+                                                const Item& key) noexcept {
   local::Request request = NewRequest();
   request.mutable_get()->set_table(table);
   TAILRACE_ASSIGN_OR_RETURN(*request.mutable_get()->mutable_key(), engine::WireItem(key));
@@ -204,7 +218,8 @@ Result<std::optional<Item>> LocalStoreImpl::Get(const std::string& table, const 
   return std::optional<Item>(std::move(item));
 }
 
-Result<ItemPage> LocalStoreImpl::Query(const std::string& table, const QueryRequest& query) {
+Result<ItemPage> LocalStoreImpl::Query(const std::string& table,
+                                       const QueryRequest& query) noexcept {
   local::Request request = NewRequest();
   local::Query* const wire = request.mutable_query();
   wire->set_table(table);
@@ -228,7 +243,7 @@ Result<ItemPage> LocalStoreImpl::Query(const std::string& table, const QueryRequ
   return engine::FromWire(response.page());
 }
 
-Result<ItemPage> LocalStoreImpl::Scan(const std::string& table, const ScanRequest& scan) {
+Result<ItemPage> LocalStoreImpl::Scan(const std::string& table, const ScanRequest& scan) noexcept {
   local::Request request = NewRequest();
   local::Scan* const wire = request.mutable_scan();
   wire->set_table(table);
@@ -246,7 +261,7 @@ Result<ItemPage> LocalStoreImpl::Scan(const std::string& table, const ScanReques
 }
 
 Result<std::vector<StreamInfo>> LocalStoreImpl::ListStreams(
-    const std::optional<std::string>& table) {
+    const std::optional<std::string>& table) noexcept {
   local::Request request = NewRequest();
   local::ListStreams* const list = request.mutable_list_streams();
   if (table) list->set_table(*table);
@@ -259,7 +274,7 @@ Result<std::vector<StreamInfo>> LocalStoreImpl::ListStreams(
   return streams;
 }
 
-Result<StreamInfo> LocalStoreImpl::DescribeStream(StreamId stream) {
+Result<StreamInfo> LocalStoreImpl::DescribeStream(StreamId stream) noexcept {
   local::Request request = NewRequest();
   request.mutable_describe_stream()->set_stream(stream.value);
   TAILRACE_ASSIGN_OR_RETURN(const auto response, Call(request, StatusCode::kClosed));
@@ -267,7 +282,7 @@ Result<StreamInfo> LocalStoreImpl::DescribeStream(StreamId stream) {
   return engine::FromWire(response.streams().streams(0));
 }
 
-Result<StoreStats> LocalStoreImpl::Stats() {
+Result<StoreStats> LocalStoreImpl::Stats() noexcept {
   local::Request request = NewRequest();
   request.mutable_read_stats();
   TAILRACE_ASSIGN_OR_RETURN(const auto response, Call(request, StatusCode::kClosed));
@@ -276,7 +291,8 @@ Result<StoreStats> LocalStoreImpl::Stats() {
 }
 
 // The owner writes it, where it sees that path, and tells nothing before it is done.
-Result<BackupReport> LocalStoreImpl::Backup(const std::string& directory, const BackupOptions&) {
+Result<BackupReport> LocalStoreImpl::Backup(const std::string& directory,
+                                            const BackupOptions&) noexcept {
   local::Request request = NewRequest();
   request.mutable_backup()->set_directory(directory);
   TAILRACE_ASSIGN_OR_RETURN(const auto response, Call(request, StatusCode::kClosed, kBackupMsMax));
@@ -286,7 +302,7 @@ Result<BackupReport> LocalStoreImpl::Backup(const std::string& directory, const 
 
 }  // namespace
 
-Result<std::unique_ptr<Store>> LocalStore::Connect(const std::string& directory) {
+Result<std::unique_ptr<Store>> LocalStore::Connect(const std::string& directory) noexcept {
   TAILRACE_RETURN_IF_ERROR(engine::ConnectIn(directory).status());
   return std::unique_ptr<Store>(std::make_unique<LocalStoreImpl>(directory));
 }

@@ -26,7 +26,7 @@ class LocalStore {
  public:
   // kNotFound: no process serves a socket there (the store may be open all the same);
   // kFailedPrecondition: it is another user's.
-  static Result<std::unique_ptr<Store>> Connect(const std::string& directory);
+  static Result<std::unique_ptr<Store>> Connect(const std::string& directory) noexcept;
 };
 
 }  // namespace tailrace

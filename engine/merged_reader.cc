@@ -22,9 +22,9 @@ SequenceNumber EndOf(const ChangeRecord& record) {
 
 }  // namespace
 
-Result<std::unique_ptr<MergedReader>> MergedReader::Open(Store& store,
-                                                         const std::vector<StreamId>& streams,
-                                                         const MergedReaderOptions& options) {
+Result<std::unique_ptr<MergedReader>> MergedReader::Open(
+    Store& store, const std::vector<StreamId>& streams,
+    const MergedReaderOptions& options) noexcept {
   const std::set<StreamId> different(streams.begin(), streams.end());
   if (streams.empty() || different.size() != streams.size()) {
     return InvalidArgument("a merged reader reads one stream or several, each once");
@@ -132,7 +132,7 @@ void MergedReader::HandOut(SequenceNumber below, MergedBatch& batch) {
   }
 }
 
-Result<std::optional<MergedBatch>> MergedReader::Next(uint64_t timeout_ms) {
+Result<std::optional<MergedBatch>> MergedReader::Next(uint64_t timeout_ms) noexcept {
   using Time = std::chrono::steady_clock;
   const auto deadline =
       Time::now() + std::chrono::milliseconds(std::min(timeout_ms, kTimeoutMsMax));

@@ -67,12 +67,12 @@ class MergedReader {
   // another start), and what Store::SeekShard returns.
   static Result<std::unique_ptr<MergedReader>> Open(Store& store,
                                                     const std::vector<StreamId>& streams,
-                                                    const MergedReaderOptions& options);
+                                                    const MergedReaderOptions& options) noexcept;
 
   // The next transactions, waiting up to `timeout_ms` without using the CPU (0: not for new ones;
   // ones that were read may have to wait for fan-out). Absent: the time ran
   // out, or there will be no more (see finished). Errors: those of Store::ReadShard.
-  Result<std::optional<MergedBatch>> Next(uint64_t timeout_ms);
+  Result<std::optional<MergedBatch>> Next(uint64_t timeout_ms) noexcept;
 
   // Everything below has been handed out: a reader opened at it goes on there. It lies between two
   // commits. Being a mere number, it cannot tell that a power loss has taken back what was handed

@@ -128,7 +128,7 @@ void Replay::State::TellTables(const engine::Catalogue& before) {
 Replay::Replay(ReplaySink& sink) : state_(new State{.sink = sink}) {}
 Replay::~Replay() = default;
 
-Status Replay::Apply(const wal::Frame& frame) {
+Status Replay::Apply(const wal::Frame& frame) noexcept {
   if (state_->failure.ok()) state_->failure = state_->Apply(frame);
   return state_->failure;
 }
@@ -143,7 +143,7 @@ std::vector<TableInfo> Replay::tables() const {
   return tables;
 }
 
-Status ReplayJournal(wal::FileSystem& fs, const std::string& directory, Replay& replay) {
+Status ReplayJournal(wal::FileSystem& fs, const std::string& directory, Replay& replay) noexcept {
   const std::string journal = engine::StorePaths(directory).journal;
   TAILRACE_ASSIGN_OR_RETURN(const auto segments,
                             wal::ScanJournal(fs, journal, [](const wal::Frame&) { return true; }));

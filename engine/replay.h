@@ -56,7 +56,7 @@ class Replay {
   // frames are missing before this one; an opening of the store took applied ones back),
   // kCorruption (it cannot be read, or does not fit what came before), kUnsupported (of a newer
   // version). After an error every call gives the same one: begin anew, with another replay.
-  Status Apply(const wal::Frame& frame);
+  Status Apply(const wal::Frame& frame) noexcept;
 
   // Where the last applied frame ends; 0 before the first.
   Lsn end() const;
@@ -75,6 +75,6 @@ class Replay {
 // end the last frames may be some that nobody was told to be safe, and that an opening of the store
 // would cut. Errors: those of Apply; kNotFound (no journal there); kCorruption (damage before the
 // end; nothing was applied); the file system's.
-Status ReplayJournal(wal::FileSystem& fs, const std::string& directory, Replay& replay);
+Status ReplayJournal(wal::FileSystem& fs, const std::string& directory, Replay& replay) noexcept;
 
 }  // namespace tailrace

@@ -101,7 +101,7 @@ Status RestoreFiles(wal::FileSystem& fs, const std::string& backup, const Backup
 }  // namespace
 
 Result<BackupReport> VerifyBackup(wal::FileSystem& fs, const std::string& directory,
-                                  const OnBackupProgress& on_progress) {
+                                  const OnBackupProgress& on_progress) noexcept {
   TAILRACE_ASSIGN_OR_RETURN(const auto manifest, engine::ReadBackupManifest(fs, directory));
   BackupMeter meter(on_progress, BytesOf(manifest));
   TAILRACE_RETURN_IF_ERROR(VerifyFiles(fs, directory, manifest, meter));
@@ -109,7 +109,8 @@ Result<BackupReport> VerifyBackup(wal::FileSystem& fs, const std::string& direct
 }
 
 Result<RestoreReport> RestoreBackup(wal::FileSystem& fs, const std::string& backup,
-                                    const std::string& directory, const RestoreOptions& options) {
+                                    const std::string& directory,
+                                    const RestoreOptions& options) noexcept {
   TAILRACE_ASSIGN_OR_RETURN(const auto manifest, engine::ReadBackupManifest(fs, backup));
   BackupMeter meter(options.on_progress, 2 * BytesOf(manifest));
   TAILRACE_RETURN_IF_ERROR(VerifyFiles(fs, backup, manifest, meter));

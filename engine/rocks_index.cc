@@ -14,6 +14,8 @@ namespace tailrace::engine {
 namespace {
 
 constexpr int kOpenFilesMax = 256;
+// Memtables stay empty: a family takes no megabyte for each.
+constexpr size_t kArenaBlockBytes = 4096;
 constexpr char kFamilyPrefix = 't';
 constexpr char kResidencePrefix[] = "shared/";
 
@@ -53,9 +55,15 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   options.keep_log_file_num = 1;
   options.max_open_files = kOpenFilesMax;
   options.max_background_jobs = 2;
+  options.arena_block_size = kArenaBlockBytes;
   options.avoid_unnecessary_blocking_io = from.background_work;
   options.disable_auto_compactions = !from.background_work;
-  if (!from.background_work) options.info_log = std::make_shared<NoLog>();
+  if (!from.background_work) {
+    options.info_log = std::make_shared<NoLog>();
+    options.max_file_opening_threads = 1;  // Else sixteen are made and ended for each family.
+    options.stats_dump_period_sec = 0;
+    options.stats_persist_period_sec = 0;
+  }
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = rocksdb::NewLRUCache(from.block_cache_bytes);
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));

@@ -370,7 +370,8 @@ std::string_view SalvageLossName(SalvageLoss::Kind kind) {
 }
 
 Result<SalvageReport> SalvageStore(wal::FileSystem& fs, const std::string& damaged,
-                                   const std::string& directory, const SalvageOptions& options) {
+                                   const std::string& directory,
+                                   const SalvageOptions& options) noexcept {
   return engine::Salvager(fs, damaged, directory, options).Run();
 }
 

@@ -66,6 +66,7 @@ std::string_view SalvageLossName(SalvageLoss::Kind kind);
 // kCorruption (neither identity nor catalogue can be read: nothing can be told apart), kNoSpace,
 // kIoError.
 Result<SalvageReport> SalvageStore(wal::FileSystem& fs, const std::string& damaged,
-                                   const std::string& directory, const SalvageOptions& options);
+                                   const std::string& directory,
+                                   const SalvageOptions& options) noexcept;
 
 }  // namespace tailrace

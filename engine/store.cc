@@ -29,6 +29,8 @@ namespace {
 using engine::Core;
 using engine::ViewTable;
 
+// No exception leaves it: whoever cannot allocate memory in the middle of a write can neither
+// finish it nor take it back, and ends the process (docs/durability.md).
 class StoreImpl final : public Store, public engine::ConsumerHost {
  public:
   explicit StoreImpl(std::unique_ptr<Core> core)
@@ -59,124 +61,130 @@ class StoreImpl final : public Store, public engine::ConsumerHost {
     maintenance_.Start();
   }
 
-  Status Close() override;
+  Status Close() noexcept override;
 
-  Result<TableInfo> CreateTable(const TableSpec& spec) override;
-  Status DropTable(const std::string& table) override;
-  Result<TableInfo> DescribeTable(const std::string& table) override;
-  Result<std::vector<TableInfo>> ListTables() override;
-  Result<IndexInfo> CreateIndex(const std::string& table, const IndexSpec& spec) override;
-  Status DropIndex(const std::string& table, const std::string& index) override {
+  Result<TableInfo> CreateTable(const TableSpec& spec) noexcept override;
+  Status DropTable(const std::string& table) noexcept override;
+  Result<TableInfo> DescribeTable(const std::string& table) noexcept override;
+  Result<std::vector<TableInfo>> ListTables() noexcept override;
+  Result<IndexInfo> CreateIndex(const std::string& table, const IndexSpec& spec) noexcept override;
+  Status DropIndex(const std::string& table, const std::string& index) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return catalogue_writer_.DropIndex(table, index);
   }
   Status UpdateTimeToLive(const std::string& table,
-                          const std::optional<std::string>& attribute) override {
+                          const std::optional<std::string>& attribute) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return catalogue_writer_.UpdateTimeToLive(table, attribute);
   }
-  Status EnsureSystemTable(const std::string& name, const KeySchema& keys) override;
+  Status EnsureSystemTable(const std::string& name, const KeySchema& keys) noexcept override;
 
   Result<WriteResult> Put(const std::string& table, const Item& item,
-                          const WriteOptions& options) override {
+                          const WriteOptions& options) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return writes_.Put(table, item, options);
   }
   Result<WriteResult> Delete(const std::string& table, const Item& key,
-                             const WriteOptions& options) override {
+                             const WriteOptions& options) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return writes_.Delete(table, key, options);
   }
   Result<WriteResult> Update(const std::string& table, const Item& key, const Updater& updater,
-                             const WriteOptions& options) override {
+                             const WriteOptions& options) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return writes_.Update(table, key, updater, options);
   }
   Result<TransactResult> Transact(const std::vector<WriteRequest>& writes,
-                                  const TransactOptions& options) override;
+                                  const TransactOptions& options) noexcept override;
   Result<std::vector<Result<WriteResult>>> BatchWrite(const std::vector<WriteRequest>& writes,
-                                                      WaitFor wait) override {
+                                                      WaitFor wait) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return writes_.BatchWrite(writes, wait);
   }
-  Status Wait(const CommitToken& token) override {
+  Status Wait(const CommitToken& token) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     TAILRACE_RETURN_IF_ERROR(CheckToken(token));
     return core_->positions->WaitSafe(token.end);
   }
-  Status WaitFannedOut(const CommitToken& token) override {
+  Status WaitFannedOut(const CommitToken& token) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     TAILRACE_RETURN_IF_ERROR(CheckToken(token));
     return core_->positions->WaitFannedOut(token.end);
   }
 
-  Result<std::optional<Item>> Get(const std::string& table, const Item& key) override {
+  Result<std::optional<Item>> Get(const std::string& table, const Item& key) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return engine::GetItem(*core_, table, key);
   }
-  Result<std::vector<std::optional<Item>>> TransactGet(const std::vector<ItemKey>& keys) override;
-  Result<std::vector<std::optional<Item>>> BatchGet(const std::vector<ItemKey>& keys) override;
-  Result<ItemPage> Query(const std::string& table, const QueryRequest& request) override {
+  Result<std::vector<std::optional<Item>>> TransactGet(
+      const std::vector<ItemKey>& keys) noexcept override;
+  Result<std::vector<std::optional<Item>>> BatchGet(
+      const std::vector<ItemKey>& keys) noexcept override;
+  Result<ItemPage> Query(const std::string& table, const QueryRequest& request) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return engine::QueryItems(*core_, table, request);
   }
-  Result<ItemPage> Scan(const std::string& table, const ScanRequest& request) override {
+  Result<ItemPage> Scan(const std::string& table, const ScanRequest& request) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return engine::ScanItems(*core_, table, request);
   }
 
   Result<StreamInfo> EnableStream(const std::string& table, ViewType view,
-                                  const StreamOptions& options) override;
-  Status DisableStream(const std::string& table) override;
-  Result<std::vector<StreamInfo>> ListStreams(const std::optional<std::string>& table) override;
-  Result<StreamInfo> DescribeStream(StreamId stream) override;
+                                  const StreamOptions& options) noexcept override;
+  Status DisableStream(const std::string& table) noexcept override;
+  Result<std::vector<StreamInfo>> ListStreams(
+      const std::optional<std::string>& table) noexcept override;
+  Result<StreamInfo> DescribeStream(StreamId stream) noexcept override;
   Result<Position> SeekShard(StreamId stream, ShardId shard, StartAt start, SequenceNumber number,
-                             uint64_t wall_ms) override {
+                             uint64_t wall_ms) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return core_->shards->Seek(stream, shard, start, number, wall_ms);
   }
-  Result<std::vector<ShardInfo>> SplitShard(StreamId stream, ShardId shard) override;
-  Result<ShardInfo> MergeShards(StreamId stream, ShardId one, ShardId other) override;
-  Result<ChangePage> ReadShard(const Position& position, const PageLimits& limits) override;
-  Result<bool> WaitShard(const Position& position, uint64_t timeout_ms) override {
+  Result<std::vector<ShardInfo>> SplitShard(StreamId stream, ShardId shard) noexcept override;
+  Result<ShardInfo> MergeShards(StreamId stream, ShardId one, ShardId other) noexcept override;
+  Result<ChangePage> ReadShard(const Position& position,
+                               const PageLimits& limits) noexcept override;
+  Result<bool> WaitShard(const Position& position, uint64_t timeout_ms) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     const wal::Positions::Haste haste(*core_->positions);
     return core_->shards->Wait(position, timeout_ms);
   }
-  Result<bool> WaitShards(const std::vector<Position>& positions, uint64_t timeout_ms) override {
+  Result<bool> WaitShards(const std::vector<Position>& positions,
+                          uint64_t timeout_ms) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     const wal::Positions::Haste haste(*core_->positions);
     return core_->shards->WaitAny(positions, timeout_ms);
   }
 
-  Status Checkpoint() override {
+  Status Checkpoint() noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return checkpointer_.Run();
   }
-  Status RunMaintenance() override {
+  Status RunMaintenance() noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return maintenance_.Run();
   }
-  Status ConfirmDowntime() override {
+  Status ConfirmDowntime() noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return maintenance_.ConfirmDowntime();
   }
-  Result<StoreStats> Stats() override;
-  Result<BackupReport> Backup(const std::string& directory, const BackupOptions& options) override {
+  Result<StoreStats> Stats() noexcept override;
+  Result<BackupReport> Backup(const std::string& directory,
+                              const BackupOptions& options) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return engine::WriteBackup(*core_, checkpointer_, directory, options);
   }
 
   // What consumers need besides.
-  Status MayCall() const override { return Open(); }
-  const Clock& clock() const override { return *core_->options.clock; }
-  Lsn fanned_out() const override { return core_->positions->fanned_out(); }
+  Status MayCall() const noexcept override { return Open(); }
+  const Clock& clock() const noexcept override { return *core_->options.clock; }
+  Lsn fanned_out() const noexcept override { return core_->positions->fanned_out(); }
   Result<KeyedPage> ReadItems(TableId table, const std::string& lower, const std::string& upper,
-                              const PageLimits& limits) override {
+                              const PageLimits& limits) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return engine::ReadItems(*core_, table, {lower, upper}, limits);
   }
-  Result<shards::Backlog> BacklogFrom(const Position& position) override {
+  Result<shards::Backlog> BacklogFrom(const Position& position) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
     return core_->shards->BacklogFrom(position);
   }
@@ -220,7 +228,7 @@ Status StoreImpl::Open() const {
   return MayEnter();
 }
 
-Status StoreImpl::Close() {
+Status StoreImpl::Close() noexcept {
   TAILRACE_RETURN_IF_ERROR(MayEnter());
   if (closed_.exchange(true)) return Status::Ok();
   maintenance_.Stop();
@@ -256,14 +264,14 @@ Result<std::shared_ptr<const engine::Catalogue>> StoreImpl::ReadableCatalogue() 
   return catalogue;
 }
 
-Result<TableInfo> StoreImpl::CreateTable(const TableSpec& spec) {
+Result<TableInfo> StoreImpl::CreateTable(const TableSpec& spec) noexcept {
   TAILRACE_RETURN_IF_ERROR(Open());
   TAILRACE_RETURN_IF_ERROR(
       catalogue_writer_.CreateTable(spec, engine::CatalogueWriter::Who::kCaller));
   return DescribeTable(spec.name);
 }
 
-Status StoreImpl::EnsureSystemTable(const std::string& name, const KeySchema& keys) {
+Status StoreImpl::EnsureSystemTable(const std::string& name, const KeySchema& keys) noexcept {
   TAILRACE_RETURN_IF_ERROR(Open());
   if (core_->catalogue.Get().catalogue->Find(name) != nullptr) return Status::Ok();
   const Status made = catalogue_writer_.CreateTable({.name = name, .keys = keys},
@@ -271,12 +279,12 @@ Status StoreImpl::EnsureSystemTable(const std::string& name, const KeySchema& ke
   return made.code() == StatusCode::kAlreadyExists ? Status::Ok() : made;
 }
 
-Status StoreImpl::DropTable(const std::string& table) {
+Status StoreImpl::DropTable(const std::string& table) noexcept {
   TAILRACE_RETURN_IF_ERROR(Open());
   return catalogue_writer_.DropTable(table);
 }
 
-Result<IndexInfo> StoreImpl::CreateIndex(const std::string& table, const IndexSpec& spec) {
+Result<IndexInfo> StoreImpl::CreateIndex(const std::string& table, const IndexSpec& spec) noexcept {
   TAILRACE_RETURN_IF_ERROR(Open());
   TAILRACE_RETURN_IF_ERROR(catalogue_writer_.CreateIndex(table, spec));
   core_->upkeep_bell.Ring();
@@ -287,14 +295,14 @@ Result<IndexInfo> StoreImpl::CreateIndex(const std::string& table, const IndexSp
   return NotFound("index '" + spec.name + "' was made and has been dropped since");
 }
 
-Result<TableInfo> StoreImpl::DescribeTable(const std::string& table) {
+Result<TableInfo> StoreImpl::DescribeTable(const std::string& table) noexcept {
   TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
   const engine::Table* found = catalogue->Find(table);
   if (found == nullptr) return NotFound("there is no table '" + table + "'");
   return ViewTable(*catalogue, *found);
 }
 
-Result<std::vector<TableInfo>> StoreImpl::ListTables() {
+Result<std::vector<TableInfo>> StoreImpl::ListTables() noexcept {
   TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, SafeCatalogue());
   std::vector<TableInfo> tables;
   for (const auto& [name, table] : catalogue->tables()) {
@@ -306,7 +314,7 @@ Result<std::vector<TableInfo>> StoreImpl::ListTables() {
 // ---- Items ----
 
 Result<TransactResult> StoreImpl::Transact(const std::vector<WriteRequest>& writes,
-                                           const TransactOptions& options) {
+                                           const TransactOptions& options) noexcept {
   TAILRACE_RETURN_IF_ERROR(Open());
   if (!options.idempotency_token.empty()) {
     TAILRACE_RETURN_IF_ERROR(EnsureSystemTable(engine::kTokenTable, engine::TokenTableKeys()));
@@ -320,13 +328,15 @@ Status CheckKeyCount(const std::vector<ItemKey>& keys, size_t keys_max) {
   return InvalidArgument("1 to " + std::to_string(keys_max) + " items can be read together");
 }
 
-Result<std::vector<std::optional<Item>>> StoreImpl::TransactGet(const std::vector<ItemKey>& keys) {
+Result<std::vector<std::optional<Item>>> StoreImpl::TransactGet(
+    const std::vector<ItemKey>& keys) noexcept {
   TAILRACE_RETURN_IF_ERROR(Open());
   TAILRACE_RETURN_IF_ERROR(CheckKeyCount(keys, kTransactionItemsMax));
   return engine::GetItems(*core_, keys, engine::Together::kYes);
 }
 
-Result<std::vector<std::optional<Item>>> StoreImpl::BatchGet(const std::vector<ItemKey>& keys) {
+Result<std::vector<std::optional<Item>>> StoreImpl::BatchGet(
+    const std::vector<ItemKey>& keys) noexcept {
   TAILRACE_RETURN_IF_ERROR(Open());
   TAILRACE_RETURN_IF_ERROR(CheckKeyCount(keys, kBatchGetItemsMax));
   return engine::GetItems(*core_, keys, engine::Together::kNo);
@@ -335,29 +345,31 @@ Result<std::vector<std::optional<Item>>> StoreImpl::BatchGet(const std::vector<I
 // ---- Streams ----
 
 Result<StreamInfo> StoreImpl::EnableStream(const std::string& table, ViewType view,
-                                           const StreamOptions& options) {
+                                           const StreamOptions& options) noexcept {
   TAILRACE_RETURN_IF_ERROR(Open());
   TAILRACE_ASSIGN_OR_RETURN(const StreamId stream,
                             catalogue_writer_.EnableStream(table, view, options));
   return DescribeStream(stream);
 }
 
-Status StoreImpl::DisableStream(const std::string& table) {
+Status StoreImpl::DisableStream(const std::string& table) noexcept {
   TAILRACE_RETURN_IF_ERROR(Open());
   return catalogue_writer_.DisableStream(table);
 }
 
-Result<std::vector<StreamInfo>> StoreImpl::ListStreams(const std::optional<std::string>& table) {
+Result<std::vector<StreamInfo>> StoreImpl::ListStreams(
+    const std::optional<std::string>& table) noexcept {
   TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, ReadableCatalogue());
   return engine::ViewStreams(catalogue->streams(), table);
 }
 
-Result<StreamInfo> StoreImpl::DescribeStream(StreamId stream) {
+Result<StreamInfo> StoreImpl::DescribeStream(StreamId stream) noexcept {
   TAILRACE_ASSIGN_OR_RETURN(const auto catalogue, ReadableCatalogue());
   return engine::ViewStream(catalogue->streams(), stream);
 }
 
-Result<ChangePage> StoreImpl::ReadShard(const Position& position, const PageLimits& limits) {
+Result<ChangePage> StoreImpl::ReadShard(const Position& position,
+                                        const PageLimits& limits) noexcept {
   TAILRACE_RETURN_IF_ERROR(Open());
   const auto catalogue = core_->catalogue.Get().catalogue;
   const shards::Stream* const stream = catalogue->streams().Find(position.stream);
@@ -374,7 +386,7 @@ Result<ShardInfo> StoreImpl::DescribeShard(StreamId stream, ShardId shard) {
   return NotFound("shard " + std::to_string(shard.value) + " was made and has expired since");
 }
 
-Result<std::vector<ShardInfo>> StoreImpl::SplitShard(StreamId stream, ShardId shard) {
+Result<std::vector<ShardInfo>> StoreImpl::SplitShard(StreamId stream, ShardId shard) noexcept {
   TAILRACE_RETURN_IF_ERROR(Open());
   TAILRACE_ASSIGN_OR_RETURN(const auto ids, shard_control_.Split(stream, shard));
   std::vector<ShardInfo> children;
@@ -385,7 +397,7 @@ Result<std::vector<ShardInfo>> StoreImpl::SplitShard(StreamId stream, ShardId sh
   return children;
 }
 
-Result<ShardInfo> StoreImpl::MergeShards(StreamId stream, ShardId one, ShardId other) {
+Result<ShardInfo> StoreImpl::MergeShards(StreamId stream, ShardId one, ShardId other) noexcept {
   TAILRACE_RETURN_IF_ERROR(Open());
   TAILRACE_ASSIGN_OR_RETURN(const ShardId child, shard_control_.Merge(stream, one, other));
   return DescribeShard(stream, child);
@@ -393,7 +405,7 @@ Result<ShardInfo> StoreImpl::MergeShards(StreamId stream, ShardId one, ShardId o
 
 // ---- Upkeep ----
 
-Result<StoreStats> StoreImpl::Stats() {
+Result<StoreStats> StoreImpl::Stats() noexcept {
   TAILRACE_RETURN_IF_ERROR(Open());
   StoreStats stats;
   stats.store_id = core_->identity.store_id;
@@ -461,13 +473,22 @@ WriteRequest WriteRequest::Check(std::string table, Item key, Condition conditio
           .condition = std::move(condition)};
 }
 
-Result<std::unique_ptr<Store>> Store::Open(const std::string& directory,
-                                           const StoreOptions& options) {
+namespace {
+
+Result<std::unique_ptr<Store>> OpenStore(const std::string& directory,
+                                         const StoreOptions& options) noexcept {
   TAILRACE_RETURN_IF_ERROR(engine::ForkGuard::AdmitStore());
   TAILRACE_ASSIGN_OR_RETURN(auto core, engine::OpenCore(directory, options));
   auto store = std::make_unique<StoreImpl>(std::move(core));
   store->Start();
   return std::unique_ptr<Store>(std::move(store));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> Store::Open(const std::string& directory,
+                                           const StoreOptions& options) {
+  return OpenStore(directory, options);
 }
 
 }  // namespace tailrace

@@ -16,26 +16,28 @@ class StoreFollowerImpl final : public StoreFollower {
   StoreFollowerImpl(StoreId store, std::unique_ptr<shards::Follower> follower)
       : store_(store), follower_(std::move(follower)) {}
 
-  Result<std::vector<StreamInfo>> ListStreams(const std::optional<std::string>& table) override;
-  Result<StreamInfo> DescribeStream(StreamId stream) override;
+  Result<std::vector<StreamInfo>> ListStreams(
+      const std::optional<std::string>& table) noexcept override;
+  Result<StreamInfo> DescribeStream(StreamId stream) noexcept override;
   Result<Position> SeekShard(StreamId stream, ShardId shard, StartAt start, SequenceNumber number,
-                             uint64_t wall_ms) override {
+                             uint64_t wall_ms) noexcept override {
     TAILRACE_RETURN_IF_ERROR(MayCall());
     return follower_->Seek(stream, shard, start, number, wall_ms);
   }
-  Result<ChangePage> ReadShard(const Position& position, const PageLimits& limits) override;
+  Result<ChangePage> ReadShard(const Position& position,
+                               const PageLimits& limits) noexcept override;
   Result<bool> WaitShards(const std::vector<Position>& positions, uint64_t timeout_ms,
-                          const wal::Interrupt* interrupt) override;
-  Result<SequenceNumber> Published() override {
+                          const wal::Interrupt* interrupt) noexcept override;
+  Result<SequenceNumber> Published() noexcept override {
     TAILRACE_RETURN_IF_ERROR(MayCall());
     TAILRACE_ASSIGN_OR_RETURN(const Lsn published, follower_->Published());
     return SequenceNumber{published.value};
   }
-  Result<bool> OwnerLives() override {
+  Result<bool> OwnerLives() noexcept override {
     TAILRACE_RETURN_IF_ERROR(MayCall());
     return follower_->OwnerLives();
   }
-  uint64_t sleeps() const override { return follower_->sleeps(); }
+  uint64_t sleeps() const noexcept override { return follower_->sleeps(); }
 
  private:
   using CataloguePointer = shards::Follower::CataloguePointer;
@@ -65,12 +67,12 @@ Result<StoreFollowerImpl::CataloguePointer> StoreFollowerImpl::ShownCatalogue() 
 }
 
 Result<std::vector<StreamInfo>> StoreFollowerImpl::ListStreams(
-    const std::optional<std::string>& table) {
+    const std::optional<std::string>& table) noexcept {
   TAILRACE_ASSIGN_OR_RETURN(const CataloguePointer catalogue, ShownCatalogue());
   return catalogue ? engine::ViewStreams(*catalogue, table) : std::vector<StreamInfo>();
 }
 
-Result<StreamInfo> StoreFollowerImpl::DescribeStream(StreamId stream) {
+Result<StreamInfo> StoreFollowerImpl::DescribeStream(StreamId stream) noexcept {
   TAILRACE_ASSIGN_OR_RETURN(const CataloguePointer catalogue, ShownCatalogue());
   return catalogue ? engine::ViewStream(*catalogue, stream) : engine::NoStream(stream);
 }
@@ -95,7 +97,7 @@ Result<std::shared_ptr<const StoreFollowerImpl::Schema>> StoreFollowerImpl::Sche
 }
 
 Result<ChangePage> StoreFollowerImpl::ReadShard(const Position& position,
-                                                const PageLimits& limits) {
+                                                const PageLimits& limits) noexcept {
   TAILRACE_RETURN_IF_ERROR(MayCall());
   TAILRACE_ASSIGN_OR_RETURN(const auto schema, SchemaOf(position.stream));
   if (!schema) {
@@ -106,7 +108,8 @@ Result<ChangePage> StoreFollowerImpl::ReadShard(const Position& position,
 }
 
 Result<bool> StoreFollowerImpl::WaitShards(const std::vector<Position>& positions,
-                                           uint64_t timeout_ms, const wal::Interrupt* interrupt) {
+                                           uint64_t timeout_ms,
+                                           const wal::Interrupt* interrupt) noexcept {
   TAILRACE_RETURN_IF_ERROR(MayCall());
   CataloguePointer shown;
   {
@@ -119,7 +122,7 @@ Result<bool> StoreFollowerImpl::WaitShards(const std::vector<Position>& position
 }  // namespace
 
 Result<std::unique_ptr<StoreFollower>> StoreFollower::Open(const std::string& directory,
-                                                           wal::FileSystem& fs) {
+                                                           wal::FileSystem& fs) noexcept {
   const engine::StorePaths paths(directory);
   TAILRACE_ASSIGN_OR_RETURN(const auto identity, engine::ReadIdentity(fs, paths));
   TAILRACE_ASSIGN_OR_RETURN(

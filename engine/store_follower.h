@@ -37,7 +37,7 @@ class StoreFollower {
   // Follows the store in `directory`. Borrows `fs`. kNotFound: there is no store, or no process has
   // had it open yet (try again later); kCorruption, kUnsupported: its identity cannot be read.
   static Result<std::unique_ptr<StoreFollower>> Open(
-      const std::string& directory, wal::FileSystem& fs = wal::FileSystem::Posix());
+      const std::string& directory, wal::FileSystem& fs = wal::FileSystem::Posix()) noexcept;
 
   virtual ~StoreFollower() = default;
 

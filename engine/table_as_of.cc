@@ -44,7 +44,7 @@ std::optional<SequenceNumber> KeptFrom(const StreamInfo& stream, uint64_t hash) 
 
 Result<std::unique_ptr<TableAsOf>> TableAsOf::Open(Store& store, const std::string& table,
                                                    const Moment& moment,
-                                                   const TableAsOfOptions& options) {
+                                                   const TableAsOfOptions& options) noexcept {
   TAILRACE_ASSIGN_OR_RETURN(const TableInfo info, store.DescribeTable(table));
   if (!info.stream_view) {
     return FailedPrecondition("table '" + table +
@@ -201,7 +201,7 @@ Result<TableAsOf::Go> TableAsOf::ReadOn(Cursor& cursor, const Visit& visit) {
   }
 }
 
-Result<std::optional<Item>> TableAsOf::Get(const Item& key) {
+Result<std::optional<Item>> TableAsOf::Get(const Item& key) noexcept {
   TAILRACE_ASSIGN_OR_RETURN(const std::string storage_key, EncodeKey(table_.keys, key));
   TAILRACE_ASSIGN_OR_RETURN(std::optional<Item> item, store_.Get(table_.name, key));
   TAILRACE_RETURN_IF_ERROR(WaitForAllSeen());
@@ -217,7 +217,7 @@ Result<std::optional<Item>> TableAsOf::Get(const Item& key) {
   return item;
 }
 
-Result<ItemPage> TableAsOf::Scan(const ScanRequest& request) {
+Result<ItemPage> TableAsOf::Scan(const ScanRequest& request) noexcept {
   if (!request.index.empty() || request.total_segments != 1) {
     return InvalidArgument("only a whole table can be read as of a moment, no index or segment");
   }

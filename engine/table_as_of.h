@@ -52,18 +52,18 @@ class TableAsOf {
   // the stream began, or its records have expired).
   static Result<std::unique_ptr<TableAsOf>> Open(Store& store, const std::string& table,
                                                  const Moment& moment,
-                                                 const TableAsOfOptions& options);
+                                                 const TableAsOfOptions& options) noexcept;
 
   // The moment as a sequence number: all commits that begin at or below it are seen.
   SequenceNumber sequence() const { return moment_; }
 
   // The item with this key as it was; absent if there was none. kInvalidArgument (key).
-  Result<std::optional<Item>> Get(const Item& key);
+  Result<std::optional<Item>> Get(const Item& key) noexcept;
 
   // All items as they were, in the order of Store::Scan. A page may be empty and yet have a
   // last_key. kInvalidArgument (start_after; an index or a segment, which have no past), kNoSpace
   // (undo_bytes_max; take a later moment, or open it with a higher limit).
-  Result<ItemPage> Scan(const ScanRequest& request);
+  Result<ItemPage> Scan(const ScanRequest& request) noexcept;
 
  private:
   // How far a shard was read.

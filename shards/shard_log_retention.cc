@@ -159,7 +159,7 @@ Result<uint64_t> ShardLog::RemoveBelow(SequenceNumber trimmed_below, const frame
     if (front->base.value > end.last_sequence()) return freed_bytes;
     if (end.segment_base() != 0) {
       if (front->base.value >= end.segment_base() || !second) return freed_bytes;
-      const auto view = View(second);
+      const auto view = View(TAILRACE_MUTANT("removed-with-the-floor") ? front : second);
       if (!view.ok() || view->header.previous >= trimmed_below.value) return freed_bytes;
     }
     const auto view = View(front);

@@ -1,6 +1,8 @@
 // The error sweep of a whole store: the n-th call of a script to the file system fails, n = 1, 2, …
-// until the script runs clean; once or from then on, any call or only those that change the disk,
-// as an I/O error or a full disk. What must hold then: RunStoreScriptWithFault.
+// until the script runs clean; once or from then on; any call or those of a kind of failure: an I/O
+// error, a full disk, a quota, no more open files, a file system that was mounted read-only. And
+// once more with a second failure of another call in the handling of the first. What must hold
+// then: RunStoreScriptWithFaults.
 //
 //   error_sweep [--stride N] [--seed S] [--workload N]
 //   error_sweep --replay LINE     one run, as printed when it failed
@@ -52,36 +54,117 @@ struct Arguments {
 
 struct Totals {
   uint64_t runs = 0;
+  uint64_t doubles = 0;    // Of these: a second call failed in the handling of the first.
   uint64_t errors = 0;     // A call of the store failed.
   uint64_t read_only = 0;  // And it took no more writes afterwards.
   uint64_t tolerated = 0;  // The fault was hit, and no call of the store failed.
 };
 
+// How a disk fails. Errnos that the library does not tell apart are one kind, unless they come with
+// other calls; a call that is interrupted is the concern of wal/posix_fs.cc, below this seam.
+struct FaultKind {
+  const char* name;
+  Status status;
+  bool mutating_only = false;
+  std::vector<SimCall> calls = {};
+};
+const std::vector<FaultKind>& FaultKinds() {
+  using enum SimCall;
+  static const std::vector<FaultKind> kinds = {
+      {.name = "any", .status = IoError("injected (EIO)")},
+      {.name = "changes", .status = IoError("injected (EIO)"), .mutating_only = true},
+      {.name = "space", .status = NoSpace("injected (ENOSPC)"), .mutating_only = true},
+      // Where room is taken, and only there: files can be removed.
+      {.name = "quota",
+       .status = NoSpace("injected (EDQUOT)"),
+       .calls = {kCreate, kWrite, kWriteDurable, kSync, kAllocate, kMapSync, kLink,
+                 kCreateDirectory}},
+      // Files that are open can be read and written. EACCES and ENOMEM come here, too.
+      {.name = "files",
+       .status = IoError("injected (EMFILE)"),
+       .calls = {kCreate, kOpen, kMap, kList, kLock, kSyncDirectory}},
+      // Syncs of what was written before still end well.
+      {.name = "readonly",
+       .status = IoError("injected (EROFS)"),
+       .calls = {kCreate, kWrite, kWriteDurable, kTruncate, kAllocate, kRemove, kRename, kLink,
+                 kCreateDirectory, kRemoveDirectory}},
+  };
+  return kinds;
+}
+constexpr size_t kNoKind = ~size_t{0};
+
+size_t KindOf(const std::string& name) {
+  for (size_t i = 0; i < FaultKinds().size(); ++i) {
+    if (FaultKinds()[i].name == name) return i;
+  }
+  return kNoKind;
+}
+
+struct Failure {
+  size_t kind = kNoKind;
+  uint64_t nth = 1;
+  bool for_ever = false;
+
+  // "space:on:17".
+  std::string ToString() const {
+    if (kind == kNoKind) return "-";
+    return std::string(FaultKinds()[kind].name) + (for_ever ? ":on:" : ":once:") +
+           std::to_string(nth);
+  }
+  static std::optional<Failure> Parse(const std::string& text) {
+    if (text == "-") return Failure();
+    std::string name, how, nth;
+    std::istringstream parts(text);
+    std::getline(parts, name, ':');
+    std::getline(parts, how, ':');
+    std::getline(parts, nth);
+    const Failure failure{.kind = KindOf(name),
+                          .nth = std::strtoull(nth.c_str(), nullptr, 10),
+                          .for_ever = how == "on"};
+    return failure.kind != kNoKind && failure.nth > 0 ? std::optional(failure) : std::nullopt;
+  }
+  SimFault Fault() const {
+    const FaultKind& from = FaultKinds()[kind];
+    return {.calls = from.calls,
+            .mutating_only = from.mutating_only,
+            .nth = nth,
+            .for_ever = for_ever,
+            .status = from.status};
+  }
+};
+
 struct Case {
   StoreScript script;
-  SimFault fault;
+  Failure first;
+  Failure second;     // In the handling of the first, if there is one.
   uint64_t seed = 1;  // Of the crash at the end.
 
-  // "sync/1/shared/Pa1 C|io|once|any|17|1".
+  std::vector<SimFault> Faults() const {
+    std::vector<SimFault> faults{first.Fault()};
+    if (second.kind == kNoKind) return faults;
+    faults.push_back(second.Fault());
+    faults.back().after_another = true;
+    return faults;
+  }
+
+  // "sync/1/shared/Pa1 C|any:once:17|-|1".
   std::string ToString() const {
-    return script.ToString() + (fault.status.code() == StatusCode::kNoSpace ? "|space" : "|io") +
-           (fault.for_ever ? "|on" : "|once") + (fault.mutating_only ? "|changes" : "|any") + "|" +
-           std::to_string(fault.nth) + "|" + std::to_string(seed);
+    return script.ToString() + "|" + first.ToString() + "|" + second.ToString() + "|" +
+           std::to_string(seed);
   }
   static std::optional<Case> Parse(const std::string& line) {
     std::vector<std::string> parts;
     std::istringstream text(line);
     for (std::string part; std::getline(text, part, '|');) parts.push_back(part);
-    if (parts.size() != 6) return std::nullopt;
+    if (parts.size() != 4) return std::nullopt;
     const auto script = StoreScript::Parse(parts[0]);
-    if (!script) return std::nullopt;
-    Case parsed{
-        .script = *script, .fault = {}, .seed = std::strtoull(parts[5].c_str(), nullptr, 10)};
-    parsed.fault.mutating_only = parts[3] == "changes";
-    parsed.fault.nth = std::strtoull(parts[4].c_str(), nullptr, 10);
-    parsed.fault.for_ever = parts[2] == "on";
-    if (parts[1] == "space") parsed.fault.status = NoSpace("injected");
-    return parsed.fault.nth > 0 ? std::optional(parsed) : std::nullopt;
+    const auto first = Failure::Parse(parts[1]);
+    const auto second = Failure::Parse(parts[2]);
+    if (!script || !first || !second || first->kind == kNoKind) return std::nullopt;
+    return Case{.script = *script,
+                .first = *first,
+                .second = *second,
+                .seed = std::strtoull(parts[3].c_str(), nullptr, 10)};
   }
 };
 
@@ -103,7 +186,7 @@ std::string RunCase(const Case& each, StoreFaultReport& report) {
   const CrashChoice choice{.keep = kKeeps[each.seed % std::size(kKeeps)],
                            .argument = each.seed,
                            .fill = static_cast<CrashChoice::Fill>(each.seed % 3)};
-  std::string problem = RunStoreScriptWithFault(each.script, each.fault, choice, report);
+  std::string problem = RunStoreScriptWithFaults(each.script, each.Faults(), choice, report);
   ::alarm(0);
   return problem;
 }
@@ -132,16 +215,11 @@ class ErrorSweep {
  private:
   bool Sweep(const Workload& workload, const StoreScript& script) {
     const uint64_t runs_before = totals_.runs;
-    for (const Status& status : {IoError("injected"), NoSpace("injected")}) {
+    for (size_t kind = 0; kind < FaultKinds().size(); ++kind) {
       for (const bool for_ever : {false, true}) {
-        for (const bool mutating_only : {false, true}) {
-          // Reading needs no space.
-          if (!mutating_only && status.code() == StatusCode::kNoSpace) continue;
-          const SimFault fault{
-              .mutating_only = mutating_only, .for_ever = for_ever, .status = status};
-          if (!SweepOne(script, fault)) return false;
-        }
+        if (!SweepOne(script, {.kind = kind, .for_ever = for_ever}, Second::kNone)) return false;
       }
+      if (!SweepOne(script, {.kind = kind}, Second::kDrawn)) return false;
     }
     std::printf("%s, %s: %llu runs\n", workload.name,
                 script.durability == Durability::kSync ? "sync" : "buffered",
@@ -149,11 +227,19 @@ class ErrorSweep {
     return true;
   }
 
+  enum class Second { kNone, kDrawn };
+
   // Every n, or every stride-th.
-  bool SweepOne(const StoreScript& script, SimFault fault) {
-    const uint64_t first = 1 + MixSeed(arguments_.seed, ++drawn_) % arguments_.stride;
-    for (fault.nth = first;; fault.nth += arguments_.stride) {
-      const Case each{.script = script, .fault = fault, .seed = MixSeed(arguments_.seed, ++drawn_)};
+  bool SweepOne(const StoreScript& script, Failure first, Second second) {
+    const uint64_t from = 1 + MixSeed(arguments_.seed, ++drawn_) % arguments_.stride;
+    for (first.nth = from;; first.nth += arguments_.stride) {
+      Random random(MixSeed(arguments_.seed, ++drawn_));
+      Case each{.script = script, .first = first, .second = {}, .seed = random.Next()};
+      if (second == Second::kDrawn) {
+        each.second = {.kind = random.Below(FaultKinds().size()),
+                       .nth = random.Between(1, 3),
+                       .for_ever = random.OneIn(2)};
+      }
       StoreFaultReport report;
       const std::string problem = RunCase(each, report);
       if (!problem.empty()) {
@@ -163,6 +249,7 @@ class ErrorSweep {
       }
       if (report.hits == 0) return true;
       ++totals_.runs;
+      totals_.doubles += second == Second::kDrawn && report.hits > 1;
       totals_.errors += !report.error.ok();
       totals_.tolerated += report.error.ok();
       totals_.read_only += report.read_only;
@@ -222,10 +309,13 @@ int Main(int count, char** values) {
   if (!sweep.Run()) return 1;
   const Totals& totals = sweep.totals();
   std::printf(
-      "figure: error sweep, %llu runs with a fault (stride %llu): %llu failed with a typed error, "
+      "figure: error sweep, %llu runs with a fault (stride %llu), %llu of them with a second one "
+      "in "
+      "its handling: %llu failed with a typed error, "
       "%llu of these were read-only until reopened, %llu were tolerated; seed %llu\n",
       static_cast<unsigned long long>(totals.runs),
       static_cast<unsigned long long>(arguments.stride),
+      static_cast<unsigned long long>(totals.doubles),
       static_cast<unsigned long long>(totals.errors),
       static_cast<unsigned long long>(totals.read_only),
       static_cast<unsigned long long>(totals.tolerated),

@@ -3,7 +3,9 @@
 #include <memory>
 #include <utility>
 
+#include "tests/support/removed_segment.h"
 #include "wal/recovery.h"
+#include "wal/segment.h"
 
 namespace tailrace::test {
 namespace {
@@ -38,6 +40,20 @@ std::vector<JournalTruth::KnownFrame> FramesOf(const wal::Journal& journal, Lsn 
 
 }  // namespace
 
+std::string CheckRemovedSegment(const SimOperation& operation, const JournalTruth& truth,
+                                uint64_t segment_bytes) {
+  const auto removed = SegmentRemovedBy(operation);
+  if (!removed) return "";
+  const Lsn end{removed->base + wal::SegmentDataBytes(segment_bytes)};
+  for (size_t i = 0; i < truth.durable_frames; ++i) {
+    const Lsn lsn = truth.frames[i].lsn;
+    if (lsn.value < removed->base || lsn >= end) continue;
+    return removed->path + " is taken away, but frame " + std::to_string(lsn.value) +
+           " in it is still needed";
+  }
+  return "";
+}
+
 bool JournalCrashChecker::Check(const SimDisk& state, const JournalTruth& truth,
                                 std::vector<PowerCut> cuts) {
   std::string problem = CheckPlan(state, truth);
@@ -71,8 +87,12 @@ std::string JournalCrashChecker::CheckOpening(const SimDisk& state, const Journa
   ++openings_;
   SimFs fs(state);
   bool failed = false;
+  std::string removal_problem;
   fs.SetObserver([&](const SimOperation& operation) {
     if (failed) return;
+    if (removal_problem.empty()) {
+      removal_problem = CheckRemovedSegment(operation, truth, script_.segment_bytes);
+    }
     const uint64_t salt = truth.frames.size() * 1000003 + truth.durable_frames;
     nested_states_ +=
         ForEachCrashState(operation.disk, nested_.plan, nested_seen_, salt,
@@ -84,6 +104,7 @@ std::string JournalCrashChecker::CheckOpening(const SimDisk& state, const Journa
                           });
   });
   std::string problem = CheckReopening(fs, truth);
+  if (!removal_problem.empty()) return removal_problem;
   return failed ? failure_.problem : problem;
 }
 

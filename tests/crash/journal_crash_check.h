@@ -30,6 +30,11 @@ struct CrashFailure {
   std::vector<PowerCut> cuts;
 };
 
+// A segment of the journal is not removed or written anew while a frame in it is still needed: one
+// from the checkpoint on that was acknowledged as durable. Empty, or what is wrong.
+std::string CheckRemovedSegment(const SimOperation& operation, const JournalTruth& truth,
+                                uint64_t segment_bytes);
+
 class JournalCrashChecker {
  public:
   JournalCrashChecker(const JournalScript& script, const NestedPlan& nested)

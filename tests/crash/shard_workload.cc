@@ -5,6 +5,7 @@
 
 #include "shards/offline.h"
 #include "shards/shard_header.h"
+#include "tests/support/removed_segment.h"
 
 namespace tailrace::shards::test {
 
@@ -301,11 +302,13 @@ class Run {
   }
 
   std::string Reopen() {
+    truth_.opening = true;
     auto opened = OpenFrom(fs_, truth_);
     if (!opened.ok()) return "reopen: " + opened.status().ToString();
     set_ = std::move(*opened);
     const Status folded = Refold(truth_, *set_);
     if (!folded.ok()) return "reopen: " + folded.ToString();
+    truth_.opening = false;
     const auto found = ReadEverything(*set_);
     if (!found.ok()) return "reopen: " + found.status().ToString();
     return CompareEverything(*found, *truth_.expected);
@@ -344,6 +347,43 @@ std::string RecoverAndCompare(wal::FileSystem& fs, const ShardTruth& truth) {
   const auto found = ReadEverything(set);
   if (!found.ok()) return "read: " + found.status().ToString();
   return CompareEverything(*found, *truth.expected);
+}
+
+std::string CheckRemovedSegment(const SimOperation& operation, const ShardTruth& truth) {
+  const auto removed = tailrace::test::SegmentRemovedBy(operation);
+  if (!removed) return "";
+  const std::string& directory = removed->directory;
+  const auto shard = ParseShardDirectoryName(ByteView(directory).substr(directory.rfind('/') + 1));
+  const auto& model = truth.journal->model();
+  if (!shard || !model.contains(*shard)) return removed->path + " is not a shard's";
+  const auto is_within = [&](SequenceNumber sequence) {
+    return sequence.value >= removed->base && sequence.value < removed->next_base;
+  };
+  const auto needed = [&](SequenceNumber sequence, const char* why) {
+    return removed->path + " is removed, but record " + std::to_string(sequence.value) +
+           " in it is " + why;
+  };
+  if (const auto readable = truth.expected->find(*shard);
+      !truth.opening && readable != truth.expected->end()) {
+    for (const Record& record : readable->second) {
+      if (is_within(record.sequence)) return needed(record.sequence, "not trimmed");
+    }
+  }
+  const auto catalogue = StreamCatalogue::FromProto(truth.durable.catalogue);
+  if (!catalogue.ok()) return catalogue.status().ToString();
+  const Shard* durable = catalogue->FindShard(model.at(*shard).stream, *shard);
+  for (const frames::ShardEnd& end : truth.durable.ends) {
+    if (durable == nullptr || end.shard() != shard->value) continue;
+    for (const Record& record : model.at(*shard).records) {
+      if (record.sequence < durable->trimmed_below || record.sequence.value > end.last_sequence()) {
+        continue;
+      }
+      if (is_within(record.sequence)) {
+        return needed(record.sequence, "not trimmed in the newest checkpoint");
+      }
+    }
+  }
+  return "";
 }
 
 std::string VerifyOffline(wal::FileSystem& fs, const ShardTruth& truth) {

@@ -42,6 +42,7 @@ struct ShardTruth {
   size_t applied = 0;
   ShardSetState durable;
   Lsn cut;
+  bool opening = false;  // What lies beyond the checkpoint is cut, and folded again.
   uint64_t checkpoints = 0;
 
   // Of a fold of these frames that nothing disturbed.
@@ -64,6 +65,12 @@ std::string RunShardScript(const ShardScript& script, const ShardCrashPoint& cra
 // Opens the shard logs of a disk from the truth's checkpoint, folds the journal behind it, and
 // compares with the truth: records, catalogue, ends. Empty, or what is wrong.
 std::string RecoverAndCompare(wal::FileSystem& fs, const ShardTruth& truth);
+
+// A segment is not removed while a record in it is still needed: one that the newest durable
+// checkpoint has and has not trimmed, or (but in an opening) one that readers may still read.
+// Empty, or what is wrong.
+std::string CheckRemovedSegment(const tailrace::test::SimOperation& operation,
+                                const ShardTruth& truth);
 
 // What the offline reader says of the logs up to the checkpoint's ends, before any recovery: no
 // damage, every record. Empty, or what is wrong.

@@ -128,10 +128,10 @@ class Run {
     return problem;
   }
 
-  std::string GoWithFault(const SimFault& fault, const CrashChoice& choice,
-                          StoreFaultReport& report) {
+  std::string GoWithFaults(const std::vector<SimFault>& faults, const CrashChoice& choice,
+                           StoreFaultReport& report) {
     power_cut_ = choice;
-    fs_.Inject(fault);
+    for (const SimFault& fault : faults) fs_.Inject(fault);
     size_t before = truth_.states.size();
     report.error = Open();
     for (word_ = 0; report.error.ok() && broken_.empty() && word_ < script_.words.size(); ++word_) {
@@ -140,7 +140,8 @@ class Run {
       if (!report.error.ok() && IsNoChange(script_.words[word_][0], report.error)) Forget(before);
     }
     if (broken_.empty() && !report.error.ok()) ExpectTyped(report.error);
-    if (broken_.empty() && !report.error.ok()) LookWith(fault);
+    if (broken_.empty() && !report.error.ok())
+      LookWith(std::all_of(faults.begin(), faults.end(), OnlyChanges));
     report.hits = fs_.faults_hit();
     fs_.ClearFaults();
     if (broken_.empty() && !report.error.ok()) report.read_only = LookWithout();
@@ -214,13 +215,20 @@ class Run {
     }
   }
 
-  // Reads while the fault is there: what they show is answered.
-  void LookWith(const SimFault& fault) {
+  static bool OnlyChanges(const SimFault& fault) {
+    const auto changes = [](SimCall call) { return call <= kLastMutatingCall; };
+    return fault.mutating_only ||
+           (!fault.calls.empty() && std::all_of(fault.calls.begin(), fault.calls.end(), changes));
+  }
+
+  // Reads while the faults are there, which may be of calls that change the disk alone: what they
+  // show is answered.
+  void LookWith(bool only_changes) {
     if (!store_) return;
     const auto dump = DumpStore(*store_);
     if (dump.ok()) return Adopt(*dump, "with the fault");
     ExpectTyped(dump.status());
-    const bool goes_on = fault.mutating_only && dump.status().code() != StatusCode::kOutcomeUnknown;
+    const bool goes_on = only_changes && dump.status().code() != StatusCode::kOutcomeUnknown;
     if (goes_on) (void)Broken("reads do not go on: " + dump.status().ToString());
   }
 
@@ -603,12 +611,12 @@ const StoreBase& BaseOf(const StoreScript& script) {
   return bases.emplace(name, std::move(base)).first->second;
 }
 
-std::string RunStoreScriptWithFault(const StoreScript& script, const SimFault& fault,
-                                    const CrashChoice& choice, StoreFaultReport& report) {
+std::string RunStoreScriptWithFaults(const StoreScript& script, const std::vector<SimFault>& faults,
+                                     const CrashChoice& choice, StoreFaultReport& report) {
   const StoreBase& base = BaseOf(script);
   const StoreCrashPoint none;
   Run run(script, base.disk, base.truth, base.clock_ms, none);
-  return run.GoWithFault(fault, choice, report);
+  return run.GoWithFaults(faults, choice, report);
 }
 
 std::string RunStoreScript(const StoreScript& script, const StoreCrashPoint& crash_point) {

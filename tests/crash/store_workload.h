@@ -92,16 +92,16 @@ std::string RunStoreScript(const StoreScript& script, const StoreCrashPoint& cra
 
 // What became of a run with a fault.
 struct StoreFaultReport {
-  uint64_t hits = 0;       // Calls that failed by the fault; 0: the script has fewer.
+  uint64_t hits = 0;       // Calls that failed by the faults; 0: the script has fewer.
   Status error;            // Of the first word, or the opening, that failed; OK: none did.
   bool read_only = false;  // The store took no more writes when the fault was gone.
 };
 
-// Runs the script on a disk with a fault, up to the first error. Errors must be typed and reads go
-// on; when the fault is gone the store must show a state that the errors allow and go on or refuse
+// Runs the script on a disk with faults, up to the first error. Errors must be typed and reads go
+// on; when they are gone the store must show a state that the errors allow and go on or refuse
 // writes until it is reopened; and after a crash with `choice` (kBuffered: of the process) it must
 // open with all that was acknowledged. Returns what was otherwise, or nothing.
-std::string RunStoreScriptWithFault(const StoreScript& script, const SimFault& fault,
-                                    const CrashChoice& choice, StoreFaultReport& report);
+std::string RunStoreScriptWithFaults(const StoreScript& script, const std::vector<SimFault>& faults,
+                                     const CrashChoice& choice, StoreFaultReport& report);
 
 }  // namespace tailrace::test

@@ -65,9 +65,14 @@ class TierA {
     ++totals_.scripts;
     JournalCrashChecker checker(script, NestedPlan{});
     bool failed = false;
-    const std::string problem =
+    std::string removal_problem;
+    std::string problem =
         RunJournalScript(script, [&](const SimOperation& operation, const JournalTruth& truth) {
           if (failed) return;
+          if (removal_problem.empty()) {
+            removal_problem = CheckRemovedSegment(operation, truth, script.segment_bytes);
+          }
+          if (!removal_problem.empty()) return;
           const uint64_t salt = SaltOf(truth);
           // Scripts with a common beginning pass the same moments.
           if (!moments_.Add(MomentOf(operation), salt)) return;
@@ -86,6 +91,7 @@ class TierA {
                   ReplayLine(script, checker.failure().cuts).c_str());
       return false;
     }
+    if (!removal_problem.empty()) problem = removal_problem;
     if (!problem.empty()) {
       std::printf("FAILED without a power cut: %s\nscript: %s\n", problem.c_str(),
                   script.ToString().c_str());

@@ -44,6 +44,11 @@ constexpr uint32_t kDepthMax = 3;       // Power cuts in a row, the first one in
 constexpr uint64_t kNestedOneIn = 512;  // So many states also have their recovery enumerated.
 constexpr uint64_t kOfflineOneIn = 8;   // So many are read offline first.
 
+ShardTruth OpeningFrom(ShardTruth truth) {
+  truth.opening = true;
+  return truth;
+}
+
 struct Arguments {
   uint64_t random_scripts = 15;
   bool cores = true;
@@ -64,9 +69,12 @@ class TierA {
     ++scripts_;
     script_ = &script;
     failed_ = false;
-    const std::string problem =
+    removal_problem_.clear();
+    std::string problem =
         RunShardScript(script, [&](const SimOperation& operation, const ShardTruth& truth) {
           if (failed_) return;
+          CheckRemoval(operation, truth);
+          if (!removal_problem_.empty()) return;
           const uint64_t salt = SaltOf(truth);
           if (!moments_seen_.Add(MomentOf(operation), salt)) return;
           ++moments_;
@@ -78,6 +86,7 @@ class TierA {
                                        });
         });
     if (failed_) return false;
+    if (!removal_problem_.empty()) problem = removal_problem_;
     if (problem.empty()) return true;
     std::printf("FAILED without a power cut: %s\nscript: %s\n", problem.c_str(),
                 script.ToString().c_str());
@@ -139,15 +148,21 @@ class TierA {
     }
     const bool nested = draw % kNestedOneIn == 1 && cuts.size() < kDepthMax;
     SimFs fs(state);
-    if (nested) {
-      ++recoveries_;
-      fs.SetObserver([&](const SimOperation& operation) { Nested(operation, truth, cuts); });
-    }
+    if (nested) ++recoveries_;
+    fs.SetObserver([&](const SimOperation& operation) {
+      if (operation.call == SimCall::kRemove) CheckRemoval(operation, OpeningFrom(truth));
+      if (nested) Nested(operation, truth, cuts);
+    });
     if (problem.empty()) problem = RecoverAndCompare(fs, truth);
+    if (problem.empty()) problem = removal_problem_;
     if (problem.empty() || failed_) return;
     failed_ = true;
     std::printf("FAILED: %s\nreplay: tier_a_shards --replay '%s'\n", problem.c_str(),
                 ReplayLine(*script_, cuts).c_str());
+  }
+
+  void CheckRemoval(const SimOperation& operation, const ShardTruth& truth) {
+    if (removal_problem_.empty()) removal_problem_ = CheckRemovedSegment(operation, truth);
   }
 
   // A call within a recovery that was itself the answer to `cuts`.
@@ -171,6 +186,7 @@ class TierA {
   const Arguments& arguments_;
   const ShardScript* script_ = nullptr;
   bool failed_ = false;
+  std::string removal_problem_;
   uint64_t scripts_ = 0;
   uint64_t moments_ = 0;
   uint64_t recoveries_ = 0;
@@ -268,7 +284,12 @@ int Replay(const std::string& line) {
         SimFs offline(state);
         std::string found = VerifyOffline(offline, truth);
         SimFs fs(state);
+        std::string removal;
+        fs.SetObserver([&](const SimOperation& deeper) {
+          if (removal.empty()) removal = CheckRemovedSegment(deeper, OpeningFrom(truth));
+        });
         if (found.empty()) found = RecoverAndCompare(fs, truth);
+        if (found.empty()) found = removal;
         held = found.empty();
         std::printf("%s\n", held ? "held" : found.c_str());
       });

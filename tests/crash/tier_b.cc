@@ -5,7 +5,8 @@
 // longer ones). At each mutating call it makes states that a power cut there may leave, opens each,
 // and compares all that readers see with what the script has acknowledged; for some, power is cut
 // again within the opening, up to four deep. Whenever RocksDB gets a file, every LSN in it must
-// already be durable in the journal.
+// already be durable in the journal; whenever a segment of the journal or of a shard log is taken
+// away, nothing in it may still be needed.
 //
 //   tier_b [--mode sync|buffered] [--states N] [--minutes N] [--words N] [--seed S]
 //   tier_b --replay LINE       one state, as printed when a check failed
@@ -27,6 +28,7 @@
 #include "tests/crash/store_file_check.h"
 #include "tests/crash/store_workload.h"
 #include "tests/support/random.h"
+#include "tests/support/removed_segment.h"
 
 namespace tailrace::test {
 namespace {
@@ -48,6 +50,7 @@ struct Totals {
   uint64_t nested = 0;
   uint64_t openings = 0;
   uint64_t files = 0;
+  uint64_t removals = 0;
   uint32_t depth = 0;
 };
 
@@ -165,8 +168,9 @@ class TierB {
     // Looked into afterwards: a call may come from one of RocksDB's threads, which another store's
     // opening would wait for.
     std::vector<PastMoment> moments;
+    file_problem_.clear();
     std::string problem = RunStoreScript(script, [&](const StoreMoment& moment) {
-      if (moment.operation != nullptr) CheckFile(*moment.operation);
+      if (moment.operation != nullptr) CheckFile(*moment.operation, moment.truth);
       // Word w is under way in the prefix of w + 1 words.
       if (!fresh[std::min(moment.word + 1, script.words.size())]) return;
       moments.push_back({.index = moment.index, .disk = moment.disk, .truth = moment.truth});
@@ -175,13 +179,14 @@ class TierB {
     totals_.checked += checker.checked();
     totals_.nested += checker.nested();
     totals_.openings += checker.openings();
+    totals_.removals += checker.removals();
     totals_.depth = std::max(totals_.depth, checker.depth_reached());
     if (!checker.failure().empty()) {
       std::printf("FAILED: %s\nreplay: tier_b --replay '%s'\n", checker.failure().c_str(),
                   ReplayLine(script, checker.cuts()).c_str());
       return false;
     }
-    if (problem.empty()) problem = file_problem_;
+    if (!file_problem_.empty()) problem = file_problem_;
     if (problem.empty()) return true;
     std::printf("FAILED without a power cut: %s\nscript: %s\n", problem.c_str(),
                 script.ToString().c_str());
@@ -194,10 +199,15 @@ class TierB {
     StoreTruth truth;
   };
 
-  void CheckFile(const SimOperation& operation) {
-    if (!IsNewItemFile(operation)) return;
-    ++totals_.files;
-    if (file_problem_.empty()) file_problem_ = CheckNewItemFile(operation);
+  void CheckFile(const SimOperation& operation, const StoreTruth& truth) {
+    if (!file_problem_.empty()) return;
+    if (IsNewItemFile(operation)) {
+      ++totals_.files;
+      file_problem_ = CheckNewItemFile(operation);
+    } else if (SegmentRemovedBy(operation)) {
+      ++totals_.removals;
+      file_problem_ = CheckRemovedSegment(operation, truth);
+    }
   }
 
   void Visit(const PastMoment& moment, StoreCrashChecker& checker) {
@@ -207,11 +217,13 @@ class TierB {
                          .exhaustive_pieces_max = 3,
                          .random_states = 4,
                          .tears_max = 3,
-                         .seed = MixSeed(arguments_.seed, totals_.moments)};
+                         .seed = MixSeed(arguments_.seed, totals_.moments),
+                         .wanted = [&](const CrashChoice& choice) {
+                           return checker.failure().empty() && IsDrawn(choice);
+                         }};
     totals_.made +=
         ForEachCrashState(moment.disk, plan, seen_, moment.truth.Salt(),
                           [&](const CrashChoice& choice, const SimDisk& state) {
-                            if (!checker.failure().empty() || Skip(choice)) return;
                             (void)checker.Check(state, moment.truth,
                                                 {{.operation = moment.index, .choice = choice}});
                           })
@@ -220,11 +232,11 @@ class TierB {
 
   // Where much is pending, the states differ little from one another: some of them will do, and
   // more scripts are passed.
-  static constexpr uint64_t kSampledOneIn = 24;
-  bool Skip(const CrashChoice& choice) {
+  static constexpr uint64_t kSampledOneIn = 96;
+  bool IsDrawn(const CrashChoice& choice) {
     using Keep = CrashChoice::Keep;
-    if (choice.keep == Keep::kNone || (choice.keep == Keep::kAll && !choice.tear_at)) return false;
-    return MixSeed(arguments_.seed, ++drawn_) % kSampledOneIn != 0;
+    if (choice.keep == Keep::kNone || (choice.keep == Keep::kAll && !choice.tear_at)) return true;
+    return MixSeed(arguments_.seed, ++drawn_) % kSampledOneIn == 0;
   }
 
   const Arguments& arguments_;
@@ -328,10 +340,11 @@ int Report(const TierB& tier, const Arguments& arguments) {
   std::printf(
       "figure: scripts %llu, moments %llu, states made %llu, distinct states checked %llu (%llu of "
       "them within openings, up to %u cuts deep), openings enumerated %llu, item files checked "
-      "%llu, %.1f s, %.0f states/s, seed %llu\n",
+      "%llu, removed segments checked %llu, %.1f s, %.0f states/s, seed %llu\n",
       Print(totals.scripts), Print(totals.moments), Print(totals.made), Print(totals.checked),
       Print(totals.nested), totals.depth, Print(totals.openings), Print(totals.files),
-      tier.seconds(), static_cast<double>(totals.checked) / tier.seconds(), Print(arguments.seed));
+      Print(totals.removals), tier.seconds(), static_cast<double>(totals.checked) / tier.seconds(),
+      Print(arguments.seed));
   return 0;
 }
 

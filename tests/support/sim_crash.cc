@@ -333,6 +333,7 @@ class Enumerator {
 
  private:
   void Try(const CrashChoice& choice) {
+    if (plan_.wanted && !plan_.wanted(choice)) return;
     ++count_.choices;
     const SimDisk state = disk_.Crash(choice);
     if (!seen_.Add(state.Hash(), salt_)) return;

@@ -247,6 +247,10 @@ struct CrashPlan {
   uint64_t tears_max = 8192;
 
   uint64_t seed = 1;
+
+  // Asked before a state is made, which costs more than to draw lots: false leaves it out. None:
+  // all are wanted.
+  std::function<bool(const CrashChoice&)> wanted = nullptr;
 };
 
 // States already visited. `salt` stands for what the test knows besides the disk (say, how many

@@ -414,6 +414,7 @@ class SimFs::Core {
   };
   std::vector<ActiveFault> faults_ TAILRACE_GUARDED_BY(mutex_);
   uint64_t faults_hit_ TAILRACE_GUARDED_BY(mutex_) = 0;
+  std::optional<SimCall> first_hit_ TAILRACE_GUARDED_BY(mutex_);  // Since faults were cleared.
   uint64_t operations_ TAILRACE_GUARDED_BY(mutex_) = 0;
   std::array<uint64_t, kSimCalls> calls_ TAILRACE_GUARDED_BY(mutex_){};
   uint64_t open_handles_ TAILRACE_GUARDED_BY(mutex_) = 0;
@@ -437,11 +438,17 @@ class SimFs::Core {
     for (ActiveFault& active : faults_) {
       const SimFault& fault = active.fault;
       if (fault.call && *fault.call != call) continue;
+      const auto is_this = [&](SimCall each) { return each == call; };
+      if (!fault.calls.empty() && std::none_of(fault.calls.begin(), fault.calls.end(), is_this)) {
+        continue;
+      }
+      if (fault.after_another && (!first_hit_ || *first_hit_ == call)) continue;
       if (fault.mutating_only && !mutating) continue;
       if (path.find(fault.path_part) == std::string::npos) continue;
       ++active.matched;
       if (active.matched < fault.nth || (active.matched > fault.nth && !fault.for_ever)) continue;
       ++faults_hit_;
+      if (!first_hit_) first_hit_ = call;
       if (written_bytes != nullptr) *written_bytes = fault.written_bytes;
       return fault.status.WithContext(std::string(SimCallName(call)) + " " + path);
     }
@@ -779,6 +786,7 @@ void SimFs::Inject(SimFault fault) {
 void SimFs::ClearFaults() {
   const MutexLock lock(core_->mutex_);
   core_->faults_.clear();
+  core_->first_hit_.reset();
 }
 
 uint64_t SimFs::faults_hit() const {

@@ -72,10 +72,16 @@ struct SimOperation {
 // into memory and cannot fail; it is never counted.
 struct SimFault {
   std::optional<SimCall> call = std::nullopt;  // None: every call.
+  std::vector<SimCall> calls = {};             // None: as `call` says. Else one of these.
   bool mutating_only = false;
   std::string path_part = {};  // The path must contain it.
   uint64_t nth = 1;
   bool for_ever = false;  // From the n-th on, else only that one.
+
+  // A second fault: counts from the moment at which another one is hit first, and not the calls of
+  // the kind that failed then. So it falls into the handling of that failure.
+  bool after_another = false;
+
   Status status = IoError("injected");
 
   // kWrite, kWriteDurable: so many bytes of the data are written before the failure.

@@ -600,6 +600,21 @@ TEST(SimFsFaults, RemovedFilesDoNotPileUp) {
 
 // ---- States as values. ----
 
+TEST(SimFsFaults, ASecondFaultFallsIntoTheHandlingOfTheFirst) {
+  SimFs fs;
+  auto file = MakeDurable(fs, "a", "x");
+  fs.Inject({.calls = {SimCall::kSync, SimCall::kRemove}, .nth = 2});
+  fs.Inject({.after_another = true, .status = NoSpace("second")});
+  EXPECT_OK(file->Write(0, "y"));
+  EXPECT_OK(file->Sync());
+  EXPECT_EQ(file->Sync().code(), StatusCode::kIoError);
+  EXPECT_OK(file->Sync()) << "of the same kind";
+  EXPECT_EQ(file->Write(0, "z").code(), StatusCode::kNoSpace);
+  EXPECT_OK(file->Write(0, "z"));
+  EXPECT_OK(fs.Remove("a"));
+  EXPECT_EQ(fs.faults_hit(), 2u);
+}
+
 TEST(SimDiskStates, AStateIsIndependentOfTheDiskItCameFrom) {
   SimFs fs;
   auto file = MakeDurable(fs, "a", "old");
@@ -661,6 +676,24 @@ TEST(SimDiskStates, AStateOfALargeFileCostsWhatItChanges) {
   const CrashCount count = ForEachCrashState(fs.disk(), {.tears_max = 0}, seen, 0,
                                              [](const CrashChoice&, const SimDisk&) {});
   EXPECT_EQ(count.visited, 256u);
+}
+
+TEST(SimDiskStates, AStateThatIsNotWantedIsNeitherMadeNorTakenForSeen) {
+  SimFs fs;
+  auto file = MakeDurable(fs, "a", "");
+  ASSERT_OK(file->Allocate(4096));
+  ASSERT_OK(file->Sync());
+  ASSERT_OK(file->Write(0, std::string(1024, 'x')));
+  CrashPlan plan{.tears_max = 0};
+  SeenStates seen;
+  const auto count = [&] {
+    return ForEachCrashState(fs.disk(), plan, seen, 0, [](const CrashChoice&, const SimDisk&) {});
+  };
+  plan.wanted = [](const CrashChoice& choice) { return choice.keep == Keep::kNone; };
+  EXPECT_EQ(count().choices, 1u);
+  EXPECT_EQ(seen.size(), 1u);
+  plan.wanted = nullptr;
+  EXPECT_EQ(count().visited, 3u) << "all, and each sector alone";
 }
 
 TEST(SimDiskStates, PatchDamagesWhatIsDurable) {
