@@ -14,6 +14,8 @@ namespace tailrace::engine {
 namespace {
 
 constexpr int kOpenFilesMax = 256;
+// Most reads are of one item, and cost what the block around it costs to read, check and unpack.
+constexpr size_t kTableBlockBytes = 2048;
 constexpr char kFamilyPrefix = 't';
 constexpr char kResidencePrefix[] = "shared/";
 
@@ -53,6 +55,7 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   options.keep_log_file_num = 1;
   options.max_open_files = kOpenFilesMax;
   options.max_background_jobs = 2;
+  options.compression = rocksdb::kLZ4Compression;  // Reads wait for it.
   options.avoid_unnecessary_blocking_io = from.background_work;
   options.disable_auto_compactions = !from.background_work;
   if (!from.background_work) options.info_log = std::make_shared<NoLog>();
@@ -62,6 +65,9 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   table.format_version = 5;
   table.checksum = rocksdb::kXXH3;
   table.cache_index_and_filter_blocks = true;
+  // Every look for an old item asks the filters of level 0: they need not be looked for themselves.
+  table.metadata_cache_options.unpartitioned_pinning = rocksdb::PinningTier::kFlushedAndSimilar;
+  table.block_size = kTableBlockBytes;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
 }
