@@ -85,7 +85,8 @@ std::string ResidenceKey(TableId table) {
 RocksIndex::RocksIndex(wal::FileSystem& fs, std::string directory, const ItemIndexOptions& options)
     : fs_(fs),
       directory_(std::move(directory)),
-      shared_table_bytes_max_(options.shared_table_bytes_max) {}
+      shared_table_bytes_max_(options.shared_table_bytes_max),
+      cache_(options.item_cache_bytes) {}
 
 Result<std::unique_ptr<ItemIndex>> RocksIndex::Open(wal::FileSystem& fs,
                                                     const std::string& directory,
@@ -308,6 +309,7 @@ Result<std::optional<std::string>> RocksIndex::ReadCut() {
 // A table may move between the two looks, to where it lives and at what is there. What it leaves
 // behind stays as it was until it is swept, so only "not found" has to be looked at again.
 Result<std::optional<StoredItem>> RocksIndex::Get(TableId table, ByteView key) {
+  if (auto cached = cache_.Find(table, key)) return cached;
   while (true) {
     const Home home = Find(table);
     if (home.family == nullptr) return std::optional<StoredItem>();
