@@ -74,7 +74,7 @@ void MeasureIdling(benchmark::State& state) {
 void RunTables(benchmark::State& state, uint64_t tables) {
   const std::string directory = TheSettings().directory + "/growth-tables";
   StoreOptions options;
-  options.block_cache_bytes = kBlockCacheBytes;
+  options.block_cache_bytes = options.item_cache_bytes = kCacheBytes / 2;
   ValueMaker values(kValueBytes, 1);
   for (auto _ : state) {
     std::filesystem::remove_all(directory);

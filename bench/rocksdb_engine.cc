@@ -36,7 +36,7 @@ rocksdb::Options MakeOptions(const EngineOptions& from) {
   options.max_background_jobs = 2;
   options.WAL_ttl_seconds = 24 * 3600;  // For GetUpdatesSince.
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(kBlockCacheBytes);
+  table.block_cache = rocksdb::NewLRUCache(kCacheBytes);
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));
   table.format_version = 5;
   table.cache_index_and_filter_blocks = true;

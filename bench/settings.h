@@ -19,7 +19,7 @@ struct Settings {
 Settings& TheSettings();
 
 // What every engine may use of memory, so that none wins by having more.
-inline constexpr uint64_t kBlockCacheBytes = 64ull << 20;
+inline constexpr uint64_t kCacheBytes = 64ull << 20;  // Tailrace: half for items, half for blocks.
 inline constexpr uint64_t kWriteBufferBytes = 64ull << 20;
 inline constexpr int kWriteBuffers = 4;  // At most so many that are full or being filled.
 

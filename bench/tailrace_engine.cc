@@ -24,7 +24,7 @@ class TailraceEngine final : public Engine {
     store.durability = options.safety == Safety::kSync ? Durability::kSync : Durability::kBuffered;
     store.generation_bytes_max = options.buffer_bytes;
     store.journal_bytes_max = options.buffer_bytes * kWriteBuffers;
-    store.block_cache_bytes = kBlockCacheBytes;
+    store.block_cache_bytes = store.item_cache_bytes = kCacheBytes / 2;
     store_ = Must(Store::Open(directory, store));
     if (!store_->DescribeTable(kTable).ok()) {
       Must(store_->CreateTable({.name = kTable, .keys = {{"id", ScalarType::kS}, {}}}));

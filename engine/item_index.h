@@ -53,6 +53,7 @@ inline constexpr uint64_t kSharedTableBytesMax = 4ull << 20;
 
 struct ItemIndexOptions {
   uint64_t block_cache_bytes = 64ull << 20;
+  uint64_t item_cache_bytes = 0;
   uint64_t shared_table_bytes_max = kSharedTableBytesMax;
   // Without: files that are not needed any more are removed by whoever notices, and nothing is
   // compacted but by Tidy. For simulation.

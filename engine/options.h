@@ -95,6 +95,11 @@ struct StoreOptions {
   // RocksDB's block cache.
   uint64_t block_cache_bytes = 64ull << 20;
 
+  // Items kept in memory when they are drained into RocksDB, for the writes and reads that come for
+  // them next. About half of the items written lately fit that take so many bytes in the journal.
+  // 0: none.
+  uint64_t item_cache_bytes = 32ull << 20;
+
   // Tables share RocksDB files until their items take about so many bytes on disk; then each moves
   // to files of its own, at a checkpoint, which copies its items once. 0: each has its own from the
   // first.

@@ -89,6 +89,7 @@ Result<Cut> OpenIndex(Core& core) {
   wal::FileSystem& fs = *core.options.fs;
   ItemIndexOptions options;
   options.block_cache_bytes = core.options.block_cache_bytes;
+  options.item_cache_bytes = core.options.item_cache_bytes;
   options.shared_table_bytes_max = core.options.shared_table_bytes_max;
   options.background_work = core.options.threads == StoreThreads::kOwn;
   TAILRACE_ASSIGN_OR_RETURN(const bool exists,

@@ -16,6 +16,8 @@ namespace {
 constexpr int kOpenFilesMax = 256;
 // Memtables stay empty: a family takes no megabyte for each.
 constexpr size_t kArenaBlockBytes = 4096;
+// Most reads are of one item, and cost what the block around it costs to read, check and unpack.
+constexpr size_t kTableBlockBytes = 2048;
 constexpr char kFamilyPrefix = 't';
 constexpr char kResidencePrefix[] = "shared/";
 
@@ -56,6 +58,7 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   options.max_open_files = kOpenFilesMax;
   options.max_background_jobs = 2;
   options.arena_block_size = kArenaBlockBytes;
+  options.compression = rocksdb::kLZ4Compression;  // Reads wait for it.
   options.avoid_unnecessary_blocking_io = from.background_work;
   options.disable_auto_compactions = !from.background_work;
   if (!from.background_work) {
@@ -70,6 +73,9 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   table.format_version = 5;
   table.checksum = rocksdb::kXXH3;
   table.cache_index_and_filter_blocks = true;
+  // Every look for an old item asks the filters of level 0: they need not be looked for themselves.
+  table.metadata_cache_options.unpartitioned_pinning = rocksdb::PinningTier::kFlushedAndSimilar;
+  table.block_size = kTableBlockBytes;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
 }
@@ -87,7 +93,8 @@ std::string ResidenceKey(TableId table) {
 RocksIndex::RocksIndex(wal::FileSystem& fs, std::string directory, const ItemIndexOptions& options)
     : fs_(fs),
       directory_(std::move(directory)),
-      shared_table_bytes_max_(options.shared_table_bytes_max) {}
+      shared_table_bytes_max_(options.shared_table_bytes_max),
+      cache_(options.item_cache_bytes) {}
 
 Result<std::unique_ptr<ItemIndex>> RocksIndex::Open(wal::FileSystem& fs,
                                                     const std::string& directory,
@@ -310,6 +317,7 @@ Result<std::optional<std::string>> RocksIndex::ReadCut() {
 // A table may move between the two looks, to where it lives and at what is there. What it leaves
 // behind stays as it was until it is swept, so only "not found" has to be looked at again.
 Result<std::optional<StoredItem>> RocksIndex::Get(TableId table, ByteView key) {
+  if (auto cached = cache_.Find(table, key)) return cached;
   while (true) {
     const Home home = Find(table);
     if (home.family == nullptr) return std::optional<StoredItem>();

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/item_cache.h"
 #include "engine/item_index.h"
 #include "engine/rocks_cursor.h"
 #include "engine/rocks_shared_family.h"
@@ -111,6 +112,7 @@ class RocksIndex final : public ItemIndex {
   wal::FileSystem& fs_;
   const std::string directory_;
   const uint64_t shared_table_bytes_max_;
+  ItemCache cache_;
   std::unique_ptr<rocksdb::Env> env_;
   rocksdb::Options options_;
   const std::shared_ptr<RocksFailure> failure_ = std::make_shared<RocksFailure>();

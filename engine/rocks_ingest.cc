@@ -66,11 +66,13 @@ Status RocksIngest::Set(TableId table, ByteView key, Lsn lsn, ByteView image) {
   value_.resize(kLsnBytes);
   StoreLittle(value_.data(), TAILRACE_MUTANT("stored-without-lsn") ? uint64_t{0} : lsn.value);
   value_.append(image);
+  index_.cache_.Set(table, key, lsn, image);
   return Add(key, value_);
 }
 
 Status RocksIngest::Delete(TableId table, ByteView key) {
   TAILRACE_RETURN_IF_ERROR(Turn(table));
+  if (!TAILRACE_MUTANT("deleted-items-stay-in-memory")) index_.cache_.Erase(table, key);
   return Add(key, std::nullopt);
 }
 

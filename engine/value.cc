@@ -23,7 +23,10 @@ bool NameLess(const Attribute& attribute, std::string_view name) { return attrib
 // Sorts by name and keeps the last of those with the same name.
 void SortByName(std::vector<Attribute>& attributes) {
   const auto less = [](const Attribute& a, const Attribute& b) { return a.name < b.name; };
-  std::stable_sort(attributes.begin(), attributes.end(), less);
+  // Sorting makes itself room, which costs more than all else here.
+  if (!std::is_sorted(attributes.begin(), attributes.end(), less)) {
+    std::stable_sort(attributes.begin(), attributes.end(), less);
+  }
   size_t kept = 0;
   for (size_t i = 0; i < attributes.size(); ++i) {
     const bool repeats = i + 1 < attributes.size() && attributes[i + 1].name == attributes[i].name;

@@ -8,6 +8,13 @@
 #include "wal/mutants.h"
 
 namespace tailrace::engine {
+namespace {
+
+constexpr uint32_t kPrefixBits = 64;
+constexpr uint32_t kStripeBits = 8;
+static_assert(kStripes == size_t{1} << kStripeBits);
+
+}  // namespace
 
 void GenerationGate::Opened() {
   MutexLock lock(mutex_);
@@ -50,51 +57,92 @@ Generation::Generation(std::shared_ptr<GenerationGate> gate) : gate_(std::move(g
 
 Generation::~Generation() { gate_->Gone(); }
 
+// ---- Stripes. ----
+
+// By the bits of the hash behind those that chose the stripe.
+size_t Generation::Stripe::BucketOf(uint64_t prefix) const {
+  return bucket_bits == 0 ? 0 : (prefix << kStripeBits) >> (kPrefixBits - bucket_bits);
+}
+
+void Generation::Stripe::GrowIfFull() {
+  if (entries.size() < kItemsOfBucket * buckets.size() || buckets.size() == kBucketsMax) return;
+  ++bucket_bits;
+  std::vector<Bucket> grown(buckets.size() * 2);
+  for (const Bucket& bucket : buckets) {
+    if (TAILRACE_MUTANT("growing-stripe-forgets")) break;
+    for (const Slot& slot : bucket) {
+      Bucket& target = grown[BucketOf(slot.prefix)];
+      target.insert(target.end(), slot);
+    }
+  }
+  buckets = std::move(grown);
+}
+
 void Generation::SetItem(TableId table, ByteView key, Lsn lsn, std::optional<ByteView> image) {
   Stripe& stripe = stripes_[StripeOf(key)];
   const Key wanted(table, key);
   MutexLock lock(stripe.latch);
-  const auto place = stripe.items.lower_bound(wanted);
-  if (place == stripe.items.end() || Order()(wanted, *place)) {
-    stripe.entries.push_back({key, {lsn, image}});
-    stripe.items.insert(place, Slot{table, wanted.prefix, &stripe.entries.back()});
-    changes_.fetch_add(1, std::memory_order_relaxed);
+  Bucket* bucket = &stripe.buckets[stripe.BucketOf(wanted.prefix)];
+  auto place = bucket->lower_bound(wanted);
+  if (place != bucket->end() && !Order()(wanted, *place)) {
+    BufferedItem& item = place->entry->item;
+    TAILRACE_CHECK(item.lsn < lsn, "changes of a key come in journal order");
+    item = BufferedItem{lsn, image};
     return;
   }
-  BufferedItem& item = place->entry->item;
-  TAILRACE_CHECK(item.lsn < lsn, "changes of a key come in journal order");
-  item = BufferedItem{lsn, image};
+  stripe.entries.push_back({key, {lsn, image}});
+  bucket->insert(place, Slot{table, wanted.prefix, &stripe.entries.back()});
+  stripe.GrowIfFull();
+  changes_.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::optional<BufferedItem> Generation::Find(TableId table, ByteView key) const {
   const Stripe& stripe = stripes_[StripeOf(key)];
+  const Key wanted(table, key);
   MutexLock lock(stripe.latch);
-  const auto found = stripe.items.find(Key(table, key));
-  if (found == stripe.items.end()) return std::nullopt;
+  const Bucket& bucket = stripe.buckets[stripe.BucketOf(wanted.prefix)];
+  const auto found = bucket.find(wanted);
+  if (found == bucket.end()) return std::nullopt;
   return found->entry->item;
+}
+
+// ---- Ranges. ----
+
+void Generation::AddRange(const Bucket& bucket, const Key& lower, const Key& upper, size_t count,
+                          Direction direction, std::vector<KeyedItem>& found) {
+  const auto begin = bucket.lower_bound(lower);
+  const auto end = bucket.lower_bound(upper);
+  if (direction == Direction::kForward) {
+    for (auto at = begin; at != end && found.size() < count; ++at) {
+      found.emplace_back(at->entry->key, at->entry->item);
+    }
+  } else {
+    for (auto at = end; at != begin && found.size() < count;) {
+      --at;
+      found.emplace_back(at->entry->key, at->entry->item);
+    }
+  }
 }
 
 std::vector<Generation::KeyedItem> Generation::Range(TableId table, ByteView lower, ByteView upper,
                                                      size_t count, Direction direction) const {
   std::vector<KeyedItem> found;
+  if (!upper.empty() && lower >= upper) return found;
+  const Key from(table, lower);
+  const Key to = upper.empty() ? Key(TableId{table.value + 1}, {}) : Key(table, upper);
   const size_t first = lower.empty() ? 0 : StripeOf(lower);
   const size_t last = upper.empty() ? kStripes - 1 : StripeOf(upper);
-  const TableId next_table{table.value + 1};
+  const bool forward = direction == Direction::kForward;
   for (size_t step = 0; step <= last - first && found.size() < count; ++step) {
-    const Stripe& stripe = stripes_[direction == Direction::kForward ? first + step : last - step];
+    const size_t number = forward ? first + step : last - step;
+    const Stripe& stripe = stripes_[number];
     MutexLock lock(stripe.latch);
-    const auto begin = stripe.items.lower_bound(Key(table, lower));
-    const auto end =
-        stripe.items.lower_bound(upper.empty() ? Key(next_table, {}) : Key(table, upper));
-    if (direction == Direction::kForward) {
-      for (auto at = begin; at != end && found.size() < count; ++at) {
-        found.emplace_back(at->entry->key, at->entry->item);
-      }
-    } else {
-      for (auto at = end; at != begin && found.size() < count;) {
-        --at;
-        found.emplace_back(at->entry->key, at->entry->item);
-      }
+    const size_t first_bucket = number == first ? stripe.BucketOf(from.prefix) : 0;
+    const size_t last_bucket =
+        number == last && !upper.empty() ? stripe.BucketOf(to.prefix) : stripe.buckets.size() - 1;
+    for (size_t i = 0; i <= last_bucket - first_bucket && found.size() < count; ++i) {
+      const Bucket& bucket = stripe.buckets[forward ? first_bucket + i : last_bucket - i];
+      if (!bucket.empty()) AddRange(bucket, from, to, count, direction, found);
     }
   }
   return found;
@@ -104,14 +152,18 @@ std::vector<TableId> Generation::Tables() const {
   std::set<TableId> tables;
   for (const Stripe& stripe : stripes_) {
     MutexLock lock(stripe.latch);
-    for (auto at = stripe.items.begin(); at != stripe.items.end();) {
-      const TableId table = at->table;
-      tables.insert(table);
-      at = stripe.items.lower_bound(Key(TableId{table.value + 1}, {}));
+    for (const Bucket& bucket : stripe.buckets) {
+      for (auto at = bucket.begin(); at != bucket.end();) {
+        const TableId table = at->table;
+        tables.insert(table);
+        at = bucket.lower_bound(Key(TableId{table.value + 1}, {}));
+      }
     }
   }
   return {tables.begin(), tables.end()};
 }
+
+// ---- Generations. ----
 
 WriteBuffer::WriteBuffer() : active_(std::make_shared<Generation>(gate_)) {
   active_now_.store(active_.get());

@@ -1,10 +1,11 @@
 // The write buffer: changes that are in the journal and not yet in RocksDB.
 //
-// A generation is 256 stripes by the top byte of the partition-key hash, each an ordered map behind
-// a latch of its own. Storage keys begin with the hash, so stripe order is key order: point reads,
-// ordered scans and a drain that needs no sort come from one structure. Keys and images are not
-// copied: they point into the journal's memory, which keeps them until the generation is drained
-// and no reader holds it.
+// A generation is 256 stripes by the top byte of the partition-key hash, each behind a latch of its
+// own. A stripe is a row of buckets by the hash's next bits, each a small ordered set. Storage keys
+// begin with the hash, so the order of stripes and buckets is key order: point reads, which find
+// their key in one small set, ordered scans and a drain that needs no sort come from one structure.
+// Keys and images are not copied: they point into the journal's memory, which keeps them until the
+// generation is drained and no reader holds it.
 //
 // One generation is active; at most one is frozen, on its way into RocksDB.
 #pragma once
@@ -106,13 +107,26 @@ class Generation final : public ItemSink {
     template <typename A, typename B>
     static bool Less(const A& a, const B& b);
   };
+  using Bucket = absl::btree_set<Slot, Order>;
+
+  // A stripe begins with one bucket and doubles their number as it fills, so that a search ends in
+  // a set of one node. Keys of one partition share a bucket, which is then a deep set like any.
+  static constexpr size_t kItemsOfBucket = 4;
+  static constexpr size_t kBucketsMax = 512;
+
   struct alignas(64) Stripe {
     mutable Mutex latch;
-    absl::btree_set<Slot, Order> items TAILRACE_GUARDED_BY(latch);
+    uint32_t bucket_bits TAILRACE_GUARDED_BY(latch) = 0;
+    std::vector<Bucket> buckets TAILRACE_GUARDED_BY(latch) = std::vector<Bucket>(1);
     std::deque<Entry> entries TAILRACE_GUARDED_BY(latch);  // Stay where they are.
+
+    size_t BucketOf(uint64_t prefix) const TAILRACE_REQUIRES(latch);
+    void GrowIfFull() TAILRACE_REQUIRES(latch);
   };
 
   static size_t StripeOf(ByteView key) { return static_cast<unsigned char>(key.front()); }
+  static void AddRange(const Bucket& bucket, const Key& lower, const Key& upper, size_t count,
+                       Direction direction, std::vector<KeyedItem>& found);
 
   const std::shared_ptr<GenerationGate> gate_;
   std::array<Stripe, kStripes> stripes_;

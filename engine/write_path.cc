@@ -54,13 +54,13 @@ Result<WriteResult> WritePath::Put(const std::string& table, const Item& item,
                                    const WriteOptions& options) {
   TAILRACE_ASSIGN_OR_RETURN(Write write,
                             MakePut(table, item, options.condition, options.return_items));
-  return RunOne(std::move(write), options.wait);
+  return RunOne(write, options.wait);
 }
 
 Result<WriteResult> WritePath::Delete(const std::string& table, const Item& key,
                                       const WriteOptions& options) {
-  return RunOne(MakeKeyed(Kind::kDelete, table, key, options.condition, options.return_items),
-                options.wait);
+  Write write = MakeKeyed(Kind::kDelete, table, key, options.condition, options.return_items);
+  return RunOne(write, options.wait);
 }
 
 Result<WriteResult> WritePath::Update(const std::string& table, const Item& key,
@@ -68,7 +68,7 @@ Result<WriteResult> WritePath::Update(const std::string& table, const Item& key,
   if (!updater) return InvalidArgument("an update needs an updater");
   Write write = MakeKeyed(Kind::kUpdate, table, key, options.condition, options.return_items);
   write.updater = &updater;
-  return RunOne(std::move(write), options.wait);
+  return RunOne(write, options.wait);
 }
 
 Result<TransactResult> WritePath::Transact(const std::vector<WriteRequest>& requests,
@@ -147,7 +147,7 @@ Result<WriteOutcome> WritePath::DeleteExpired(const std::string& table, const It
   return write.outcome;
 }
 
-Result<WriteResult> WritePath::RunOne(Write write, WaitFor wait) {
+Result<WriteResult> WritePath::RunOne(Write& write, WaitFor wait) {
   Transaction transaction{.writes = {&write, 1}};
   TAILRACE_RETURN_IF_ERROR(Run(transaction));
   TAILRACE_ASSIGN_OR_RETURN(WriteResult result, Answer(write, RestsOn(transaction)));

@@ -90,7 +90,7 @@ class WritePath {
   static Write MakeKeyed(Kind kind, const std::string& table, const Item& key,
                          const Condition& condition, ReturnItems return_items);
 
-  Result<WriteResult> RunOne(Write write, WaitFor wait);
+  Result<WriteResult> RunOne(Write& write, WaitFor wait);
   Status Run(Transaction& transaction);
   Status Resolve(Transaction& transaction) const;
   Status ResolveTogether(Transaction& transaction) const;

@@ -44,27 +44,25 @@ uint64_t ChangeBytes(const Change& change) {
   return bytes;
 }
 
-void AppendDelta(std::string& target, const IndexDelta& delta) {
-  AppendVarint(target, FieldTag(kDeltas, WireType::kBytes));
-  AppendVarint(target, DeltaBytes(delta));
-  AppendVarintField(target, kIndex, delta.index.value);
-  if (delta.removed) AppendBytesField(target, kRemoved, *delta.removed);
-  if (delta.put) AppendBytesField(target, kPut, *delta.put);
-  if (delta.image) AppendBytesField(target, kImage, *delta.image);
+void WriteDelta(WireWriter& writer, const IndexDelta& delta) {
+  writer.BeginMessage(kDeltas, DeltaBytes(delta));
+  writer.VarintField(kIndex, delta.index.value);
+  if (delta.removed) writer.BytesField(kRemoved, *delta.removed);
+  if (delta.put) writer.BytesField(kPut, *delta.put);
+  if (delta.image) writer.BytesField(kImage, *delta.image);
 }
 
 // As the field of a commit.
-void AppendChange(std::string& target, CommitField field, const Change& change) {
-  AppendVarint(target, FieldTag(field, WireType::kBytes));
-  AppendVarint(target, ChangeBytes(change));
-  AppendVarintField(target, kTable, change.table.value);
-  AppendBytesField(target, kKey, change.key);
-  if (change.new_image) AppendBytesField(target, kNewImage, *change.new_image);
-  AppendVarintField(target, kExisted, change.existed);
-  if (change.old_image) AppendBytesField(target, kOldImage, *change.old_image);
-  AppendVarintField(target, kStream, change.stream.value);
-  AppendVarintField(target, kActor, static_cast<uint64_t>(change.actor));
-  for (const IndexDelta& delta : change.deltas) AppendDelta(target, delta);
+void WriteChange(WireWriter& writer, CommitField field, const Change& change) {
+  writer.BeginMessage(field, ChangeBytes(change));
+  writer.VarintField(kTable, change.table.value);
+  writer.BytesField(kKey, change.key);
+  if (change.new_image) writer.BytesField(kNewImage, *change.new_image);
+  writer.VarintField(kExisted, change.existed);
+  if (change.old_image) writer.BytesField(kOldImage, *change.old_image);
+  writer.VarintField(kStream, change.stream.value);
+  writer.VarintField(kActor, static_cast<uint64_t>(change.actor));
+  for (const IndexDelta& delta : change.deltas) WriteDelta(writer, delta);
 }
 
 Status Malformed(const char* what) { return Corruption(std::string("commit frame: ") + what); }
@@ -162,8 +160,7 @@ Result<IndexDelta> DecodeDelta(ByteView message) {
   return delta;
 }
 
-Result<Change> DecodeChange(ByteView message) {
-  Change change;
+Status DecodeChange(ByteView message, Change& change) {
   WireReader reader(message);
   WireField field;
   while (!reader.done()) {
@@ -190,8 +187,7 @@ Result<Change> DecodeChange(ByteView message) {
       return Unknown("a change", field);
     }
   }
-  TAILRACE_RETURN_IF_ERROR(CheckChange(change));
-  return change;
+  return CheckChange(change);
 }
 
 }  // namespace
@@ -211,12 +207,13 @@ std::string EncodeCommit(const Commit& commit) {
   uint64_t bytes = VarintFieldBytes(commit.wall_ms) + VarintFieldBytes(commit.age_ms);
   for (const Change& change : commit.changes) bytes += BytesFieldBytes(ChangeBytes(change));
   if (commit.token) bytes += BytesFieldBytes(ChangeBytes(*commit.token));
-  std::string payload;
-  payload.reserve(bytes);
-  for (const Change& change : commit.changes) AppendChange(payload, kChanges, change);
-  AppendVarintField(payload, kWallMs, commit.wall_ms);
-  AppendVarintField(payload, kAgeMs, commit.age_ms);
-  if (commit.token) AppendChange(payload, kToken, *commit.token);
+  std::string payload(bytes, '\0');
+  WireWriter writer(payload.data());
+  for (const Change& change : commit.changes) WriteChange(writer, kChanges, change);
+  writer.VarintField(kWallMs, commit.wall_ms);
+  writer.VarintField(kAgeMs, commit.age_ms);
+  if (commit.token) WriteChange(writer, kToken, *commit.token);
+  TAILRACE_CHECK(writer.at() == payload.data() + bytes, "a commit's length was mismeasured");
   return payload;
 }
 
@@ -227,15 +224,14 @@ Result<Commit> DecodeCommit(ByteView payload) {
   while (!reader.done()) {
     if (!reader.Next(field)) return Malformed("it is not a Protobuf message");
     if (Is(field, kChanges, WireType::kBytes)) {
-      TAILRACE_ASSIGN_OR_RETURN(Change change, DecodeChange(field.bytes));
-      commit.changes.push_back(change);
+      TAILRACE_RETURN_IF_ERROR(DecodeChange(field.bytes, commit.changes.emplace_back()));
     } else if (Is(field, kWallMs, WireType::kVarint)) {
       commit.wall_ms = field.value;
     } else if (Is(field, kAgeMs, WireType::kVarint)) {
       commit.age_ms = field.value;
     } else if (Is(field, kToken, WireType::kBytes)) {
       if (commit.token) return Malformed("it holds two tokens");
-      TAILRACE_ASSIGN_OR_RETURN(commit.token, DecodeChange(field.bytes));
+      TAILRACE_RETURN_IF_ERROR(DecodeChange(field.bytes, commit.token.emplace()));
     } else {
       return Unknown("the commit", field);
     }

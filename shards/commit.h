@@ -5,6 +5,8 @@
 // Thread-safe: free functions without state.
 #pragma once
 
+#include <absl/container/inlined_vector.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -40,7 +42,7 @@ struct Change {
 };
 
 struct Commit {
-  std::vector<Change> changes;
+  absl::InlinedVector<Change, 1> changes;  // Most commits have one.
   uint64_t wall_ms = 0;
   uint64_t age_ms = 0;
   // The item that remembers the transaction by its idempotency token: in no stream, not counted.

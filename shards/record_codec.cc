@@ -31,15 +31,15 @@ uint64_t MessageBytes(const RecordView& record) {
   return bytes;
 }
 
-void AppendMessage(std::string& target, const RecordView& record) {
-  AppendVarintField(target, kKind, static_cast<uint64_t>(record.kind));
-  AppendBytesField(target, kKey, record.key);
-  if (record.new_image) AppendBytesField(target, kNewImage, *record.new_image);
-  if (record.old_image) AppendBytesField(target, kOldImage, *record.old_image);
-  AppendVarintField(target, kActor, static_cast<uint64_t>(record.actor));
-  AppendVarintField(target, kWallMs, record.wall_ms);
-  AppendVarintField(target, kChangeIndex, record.change_index);
-  AppendVarintField(target, kChangeCount, record.change_count);
+void WriteMessage(WireWriter& writer, const RecordView& record) {
+  writer.VarintField(kKind, static_cast<uint64_t>(record.kind));
+  writer.BytesField(kKey, record.key);
+  if (record.new_image) writer.BytesField(kNewImage, *record.new_image);
+  if (record.old_image) writer.BytesField(kOldImage, *record.old_image);
+  writer.VarintField(kActor, static_cast<uint64_t>(record.actor));
+  writer.VarintField(kWallMs, record.wall_ms);
+  writer.VarintField(kChangeIndex, record.change_index);
+  writer.VarintField(kChangeCount, record.change_count);
 }
 
 Status Malformed(const char* what) { return Corruption(std::string("record: ") + what); }
@@ -137,12 +137,14 @@ uint64_t AppendRecordFrame(std::string& target, const RecordView& record, uint64
   TAILRACE_CHECK(payload_bytes <= UINT32_MAX, "a record is no larger than its commit frame");
   const size_t frame_at = target.size();
   const size_t payload_at = frame_at + wal::kFrameHeaderBytes;
-  target.reserve(frame_at + wal::FrameBytes(payload_bytes));
-  target.resize(payload_at + kRecordPrefixBytes);
+  target.resize(frame_at + wal::FrameBytes(payload_bytes));
   StoreLittle<uint64_t>(target.data() + payload_at + kRecordOrdinalAt, record.ordinal);
   StoreLittle<uint64_t>(target.data() + payload_at + kRecordPreviousAt, record.previous.value);
   StoreLittle<uint64_t>(target.data() + payload_at + kRecordAgeAt, record.age_ms);
-  AppendMessage(target, record);
+  WireWriter writer(target.data() + payload_at + kRecordPrefixBytes);
+  WriteMessage(writer, record);
+  TAILRACE_CHECK(writer.at() == target.data() + payload_at + payload_bytes,
+                 "a record's length was mismeasured");
   const ByteView payload(target.data() + payload_at, payload_bytes);
   const uint64_t chain = ChainHash(payload, record.sequence, previous_chain);
   StoreLittle<uint64_t>(target.data() + payload_at + kRecordChainAt, chain);
@@ -153,7 +155,6 @@ uint64_t AppendRecordFrame(std::string& target, const RecordView& record, uint64
   header.type = kRecordFrame;
   header.payload_hash = wal::PayloadHash(kRecordFrame, payload, seed);
   wal::EncodeFrameHeader(target.data() + frame_at, header, seed);
-  target.resize(frame_at + wal::FrameBytes(payload_bytes), '\0');
   return chain;
 }
 

@@ -1,6 +1,9 @@
 #include "wal/hash.h"
 
 #include <xxhash.h>
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h>  // The same functions under the same names, as fast as this processor.
+#endif
 
 #include <new>
 

@@ -36,6 +36,7 @@ StoreOptions SimStoreOptions(SimFs& fs, const Clock& clock, Durability durabilit
   options.shard_split_bytes_per_second = 0;
   options.retention_ms = kRetentionMs;
   options.block_cache_bytes = 64 << 10;
+  options.item_cache_bytes = 64 << 10;
   options.maintenance_interval_ms = 0;
   return options;
 }

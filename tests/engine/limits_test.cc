@@ -476,6 +476,7 @@ TEST_P(LimitsTest, OptionsAtTheirLimitsWork) {
       [](auto& o) { o.shard_segment_bytes_max = 1; },
       [](auto& o) { o.shard_segment_age_ms_max = 0; },
       [](auto& o) { o.block_cache_bytes = 0; },
+      [](auto& o) { o.item_cache_bytes = 0; },
   };
   for (size_t i = 0; i < good.size(); ++i) {
     SCOPED_TRACE(i);

@@ -630,5 +630,23 @@ TEST_F(SharedFamilyTest, RandomIngestsMatchTheModel) {
   EXPECT_GT(seen_shared.size(), 3u);
 }
 
+TEST(ItemCacheOfIndexTest, ItemsInMemoryGoWithWhatIsDrained) {
+  SimFs fs{{.disk = {.ordered_directories = {kDirectory}}}};
+  const TableId table{1};
+  const auto index =
+      ItemIndex::Open(fs, kDirectory, {.item_cache_bytes = 1 << 20, .create = true}).value();
+  const auto read = [&](uint64_t number) {
+    const auto item = index->Get(table, Key(number)).value();
+    return item ? item->image : "absent";
+  };
+  ASSERT_OK(Write(*index, {{table, {{Key(1), "old"}, {Key(2), "stays"}}}}, "1"));
+  EXPECT_EQ(read(1), "old");
+  ASSERT_OK(Write(*index, {{table, {{Key(1), "new"}}}}, "2"));
+  EXPECT_EQ(read(1), "new");
+  ASSERT_OK(Write(*index, {{table, {{Key(1), std::nullopt}}}}, "3"));
+  EXPECT_EQ(read(1), "absent");
+  EXPECT_EQ(read(2), "stays");
+}
+
 }  // namespace
 }  // namespace tailrace::engine

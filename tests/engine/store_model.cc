@@ -119,6 +119,7 @@ class StoreModel {
     options.shard_split_window_ms = 30'000;
     options.shard_rotation_ms = random_.OneIn(2) ? 0 : 6 * 3600'000;
     options.block_cache_bytes = 1 << 20;
+    options.item_cache_bytes = 1 << 20;
     constexpr uint64_t kSharedBytes[] = {0, 2000, 8000, 4 << 20};
     options.shared_table_bytes_max = kSharedBytes[random_.Below(std::size(kSharedBytes))];
     auto store = Store::Open(kDirectory, options);

@@ -26,6 +26,7 @@ class TransactionCrashTest : public ::testing::TestWithParam<Durability> {
     options.generation_bytes_max = 4 << 10;
     options.journal_bytes_max = 1 << 20;
     options.block_cache_bytes = 1 << 20;
+    options.item_cache_bytes = 1 << 20;
     auto store = Store::Open(kDirectory, options);
     if (store.ok()) store_ = std::move(*store);
     return store.status();

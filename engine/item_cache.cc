@@ -1,0 +1,125 @@
+#include "engine/item_cache.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "wal/hash.h"
+#include "wal/mutants.h"
+
+namespace tailrace::engine {
+namespace {
+
+constexpr uint64_t kRingBytesOfRow = 448;  // An eighth of the memory is rows.
+constexpr uint64_t kItemsOfRing = 8;       // Larger items are not kept.
+
+// What lies before the key and the image in the ring.
+struct Header {
+  TableId table;
+  Lsn lsn;
+  uint32_t key_bytes = 0;
+  uint32_t image_bytes = 0;
+};
+
+Header ReadHeader(const char* item) {
+  Header header;
+  std::memcpy(&header, item, sizeof header);
+  return header;
+}
+
+ByteView KeyOf(const char* item) { return {item + sizeof(Header), ReadHeader(item).key_bytes}; }
+
+}  // namespace
+
+ItemCache::ItemCache(uint64_t bytes_max)
+    : rows_(bytes_max / (size_t{1} << kPartBits) / (kRingBytesOfRow + sizeof(Row))),
+      ring_bytes_(rows_ * kRingBytesOfRow) {}
+
+uint64_t ItemCache::HashOf(TableId table, ByteView key) { return Hash64(key, table.value); }
+
+ItemCache::Row& ItemCache::RowOf(const Part& part, uint64_t hash) const {
+  return part.rows[hash % rows_];
+}
+
+// Whether the ring still has it.
+bool ItemCache::Alive(const Part& part, const Slot& slot) const {
+  return slot.at != 0 && slot.at + ring_bytes_ >= part.end;
+}
+
+ItemCache::Slot* ItemCache::FindSlot(const Part& part, uint64_t hash, TableId table,
+                                     ByteView key) const {
+  for (Slot& slot : RowOf(part, hash).slots) {
+    if (slot.hash != hash || !Alive(part, slot)) continue;
+    const char* const item = &part.ring[slot.at % ring_bytes_];
+    if (ReadHeader(item).table == table && KeyOf(item) == key) return &slot;
+  }
+  return nullptr;
+}
+
+std::optional<StoredItem> ItemCache::Find(TableId table, ByteView key) const {
+  if (rows_ == 0) return std::nullopt;
+  const uint64_t hash = HashOf(table, key);
+  const Part& part = PartOf(hash);
+  MutexLock lock(part.mutex);
+  if (part.rows == nullptr) return std::nullopt;
+  const Slot* const slot = FindSlot(part, hash, table, key);
+  if (slot == nullptr) return std::nullopt;
+  const char* const item = &part.ring[slot->at % ring_bytes_];
+  const Header header = ReadHeader(item);
+  return StoredItem{
+      .lsn = header.lsn,
+      .image = std::string(item + sizeof header + header.key_bytes, header.image_bytes)};
+}
+
+void ItemCache::Set(TableId table, ByteView key, Lsn lsn, ByteView image) {
+  if (rows_ == 0) return;
+  const uint64_t hash = HashOf(table, key);
+  Part& part = PartOf(hash);
+  MutexLock lock(part.mutex);
+  if (part.rows == nullptr) {
+    part.rows = std::make_unique<Row[]>(rows_);
+    part.ring = std::make_unique_for_overwrite<char[]>(ring_bytes_);
+    part.end = 1;  // No item lies at 0.
+  }
+  Slot* slot = FindSlot(part, hash, table, key);
+  if (slot != nullptr && TAILRACE_MUTANT("item-cache-keeps-old-items")) return;
+  if (sizeof(Header) + key.size() + image.size() > ring_bytes_ / kItemsOfRing) {
+    if (slot != nullptr) slot->at = 0;
+    return;
+  }
+  if (slot == nullptr) {
+    auto& slots = RowOf(part, hash).slots;
+    slot = std::min_element(slots.begin(), slots.end(),
+                            [](const Slot& a, const Slot& b) { return a.at < b.at; });
+  }
+  *slot = {hash, Append(part, table, key, lsn, image)};
+}
+
+void ItemCache::Erase(TableId table, ByteView key) {
+  if (rows_ == 0) return;
+  const uint64_t hash = HashOf(table, key);
+  Part& part = PartOf(hash);
+  MutexLock lock(part.mutex);
+  if (part.rows == nullptr) return;
+  Slot* const slot = FindSlot(part, hash, table, key);
+  if (slot != nullptr) slot->at = 0;
+}
+
+// Puts an item behind the newest one, in one piece. Returns where.
+uint64_t ItemCache::Append(Part& part, TableId table, ByteView key, Lsn lsn, ByteView image) {
+  const Header header{.table = table,
+                      .lsn = lsn,
+                      .key_bytes = static_cast<uint32_t>(key.size()),
+                      .image_bytes = static_cast<uint32_t>(image.size())};
+  const uint64_t bytes = sizeof header + key.size() + image.size();
+  const uint64_t left_bytes = ring_bytes_ - part.end % ring_bytes_;
+  const uint64_t at = part.end + (bytes <= left_bytes ? 0 : left_bytes);
+  char* const item = &part.ring[at % ring_bytes_];
+  std::memcpy(item, &header, sizeof header);
+  std::memcpy(item + sizeof header, key.data(), key.size());
+  if (!image.empty()) std::memcpy(item + sizeof header + key.size(), image.data(), image.size());
+  part.end = at + bytes;
+  return at;
+}
+
+}  // namespace tailrace::engine
