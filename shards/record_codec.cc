@@ -123,6 +123,25 @@ Record RecordView::Copy() const {
                 .old_image = CopyOf(old_image)};
 }
 
+void RecordPage::Clear() {
+  gap.reset();
+  records.clear();
+  bytes.Clear();
+  next = {};
+  caught_up = end_of_shard = false;
+}
+
+Page RecordPage::Copy() const {
+  Page page{.gap = gap,
+            .records = {},
+            .next = next,
+            .caught_up = caught_up,
+            .end_of_shard = end_of_shard};
+  page.records.reserve(records.size());
+  for (const RecordView& record : records) page.records.push_back(record.Copy());
+  return page;
+}
+
 uint64_t ChainHash(ByteView payload, SequenceNumber sequence, uint64_t previous_chain) {
   return Hash64(payload.substr(kRecordOrdinalAt), previous_chain + sequence.value);
 }
@@ -157,9 +176,9 @@ uint64_t AppendRecordFrame(std::string& target, const RecordView& record, uint64
   return chain;
 }
 
-Result<RecordView> DecodeRecord(ByteView payload, SequenceNumber sequence) {
+Status DecodeRecord(ByteView payload, SequenceNumber sequence, RecordView& record) {
   if (payload.size() < kRecordPrefixBytes) return Malformed("the payload is too short");
-  RecordView record;
+  record = {};
   record.sequence = sequence;
   record.chain = LoadLittle<uint64_t>(payload.data() + kRecordChainAt);
   record.ordinal = LoadLittle<uint64_t>(payload.data() + kRecordOrdinalAt);
@@ -173,8 +192,7 @@ Result<RecordView> DecodeRecord(ByteView payload, SequenceNumber sequence) {
     if (!reader.Next(field)) return Malformed("it is not a Protobuf message");
     TAILRACE_RETURN_IF_ERROR(SetField(record, field));
   }
-  TAILRACE_RETURN_IF_ERROR(CheckRecord(record));
-  return record;
+  return CheckRecord(record);
 }
 
 Status CheckFollows(const LogPoint& before, const RecordView& record, ByteView payload) {

@@ -592,14 +592,17 @@ Result<Position> ShardSet::Seek(StreamId stream, ShardId shard, StartAt start,
   return shards::Seek(state_->scope(), *log, published(), start, number, wall_ms);
 }
 
-Result<Page> ShardSet::Read(const Position& position, const PageLimits& limits) const {
+Status ShardSet::Read(const Position& position, const PageLimits& limits, RecordPage& page) const {
   const State& s = *state_;
+  page.Clear();
   TAILRACE_ASSIGN_OR_RETURN(const LogPointer log, s.Find(position));
-  const std::optional<Gap> loss = LossOf(s.scope(), position);
-  if (loss) return LostPage(s.scope(), *log, *loss);
-  TAILRACE_ASSIGN_OR_RETURN(Page page, log->Read(position.next, limits));
-  page.next = PositionIn(s.scope(), *log, page.next.next);
-  return page;
+  return ReadPage(s.scope(), *log, position, limits, page);
+}
+
+Result<Page> ShardSet::Read(const Position& position, const PageLimits& limits) const {
+  RecordPage page;
+  TAILRACE_RETURN_IF_ERROR(Read(position, limits, page));
+  return page.Copy();
 }
 
 Result<Backlog> ShardSet::BacklogFrom(const Position& position) const {

@@ -81,8 +81,11 @@ class ShardSet {
   Result<Position> Seek(StreamId stream, ShardId shard, StartAt start, SequenceNumber number = {},
                         uint64_t wall_ms = 0) const;
 
-  // The next page from `position` on, up to the published end. Errors: kNotFound (shard unknown or
-  // gone), kInvalidArgument (a position of another store), kCorruption (file and offset), kIoError.
+  // Fills the page, in place of what it held, with what comes from `position` on, up to the
+  // published end. After an error it is empty. Errors: kNotFound (shard unknown or gone),
+  // kInvalidArgument (a position of another store), kCorruption (file and offset), kIoError.
+  Status Read(const Position& position, const PageLimits& limits, RecordPage& page) const;
+  // The same, copied out.
   Result<Page> Read(const Position& position, const PageLimits& limits) const;
 
   // Waits without using the CPU until Read(position) would show something (a record, a gap, the end

@@ -1,6 +1,10 @@
 #include "wal/hash.h"
 
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h>  // The widest vectors that the machine has; the values are the same.
+#else
 #include <xxhash.h>
+#endif
 
 namespace tailrace {
 
