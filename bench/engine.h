@@ -32,6 +32,12 @@ enum class Safety {
 };
 const char* NameOf(Safety safety);
 
+// What a reader of change records gets.
+enum class Decoding {
+  kNone,   // Keys and images as bytes, which is all that RocksDB has.
+  kItems,  // Keys and images as items.
+};
+
 // Every failure ends the process: a benchmark that goes wrong has no figure. Thread-safe.
 class Engine {
  public:
@@ -57,8 +63,12 @@ class Engine {
   // items in sorted files, no compaction due.
   virtual void CatchUp() = 0;
 
-  // Reads every change record there is; returns the bytes of their keys and images. 0: it has none.
-  virtual uint64_t ReadChanges() = 0;
+  // Reads every change record there is; none: it has none.
+  struct Changes {
+    uint64_t records = 0;
+    uint64_t bytes = 0;  // Of their keys and images.
+  };
+  virtual Changes ReadChanges(Decoding decoding) = 0;
 };
 
 struct EngineOptions {

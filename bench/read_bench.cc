@@ -2,7 +2,8 @@
 //
 // Where: "files" (uniformly chosen items of a store that has caught up), "buffer" (items written
 // just before), "absent". stream_scan/<engine>: every change record of a store that took writes of
-// TheSettings().stream_bytes, in bytes of keys and images.
+// TheSettings().stream_bytes, in records and bytes of keys and images; as bytes, and for
+// tailrace/items as items.
 #include <vector>
 
 #include "bench/cases.h"
@@ -80,7 +81,7 @@ void RunRange(benchmark::State& state, Kind kind) {
   Repeat(state, [&] { benchmark::DoNotOptimize(engine.ReadRange(keys.Next(), kRangeItems)); });
 }
 
-void RunStreamScan(benchmark::State& state, Kind kind) {
+void RunStreamScan(benchmark::State& state, Kind kind, Decoding decoding) {
   constexpr uint64_t kBytes = 1000;
   Engine& engine = LoadedEngine(kind, Safety::kBuffered, kBytes);
   static std::vector<Kind> written;
@@ -96,9 +97,10 @@ void RunStreamScan(benchmark::State& state, Kind kind) {
   }
   for (auto _ : state) {
     const uint64_t begin_ns = NowNs();
-    const uint64_t bytes = engine.ReadChanges();
+    const Engine::Changes changes = engine.ReadChanges(decoding);
     state.SetIterationTime(static_cast<double>(NowNs() - begin_ns) / 1e9);
-    state.SetBytesProcessed(static_cast<int64_t>(bytes));
+    state.SetItemsProcessed(static_cast<int64_t>(changes.records));
+    state.SetBytesProcessed(static_cast<int64_t>(changes.bytes));
   }
 }
 
@@ -117,8 +119,11 @@ void AddReadCases() {
   }
   for (const Kind kind : {Kind::kTailrace, Kind::kRocksOutbox}) {
     AddCase(std::string("stream_scan/") + NameOf(kind),
-            [=](benchmark::State& state) { RunStreamScan(state, kind); });
+            [=](benchmark::State& state) { RunStreamScan(state, kind, Decoding::kNone); });
   }
+  AddCase("stream_scan/tailrace/items", [](benchmark::State& state) {
+    RunStreamScan(state, Kind::kTailrace, Decoding::kItems);
+  });
 }
 
 }  // namespace tailrace::bench

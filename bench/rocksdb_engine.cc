@@ -141,23 +141,29 @@ class RocksEngine final : public Engine {
     }
   }
 
-  // The WAL from the loading on: what RocksDB itself offers as a stream of changes.
-  uint64_t ReadChanges() override {
+  // The WAL from the loading on: what RocksDB itself offers as a stream of changes. The items that
+  // stand beside the change records are walked over.
+  Changes ReadChanges(Decoding /*decoding*/) override {
     struct Counter : rocksdb::WriteBatch::Handler {
-      rocksdb::Status PutCF(uint32_t, const rocksdb::Slice& key,
+      rocksdb::Status PutCF(uint32_t family, const rocksdb::Slice& key,
                             const rocksdb::Slice& value) override {
-        bytes += key.size() + value.size();
+        if (family == changes_family) {
+          ++changes.records;
+          changes.bytes += key.size() + value.size();
+        }
         return {};
       }
-      uint64_t bytes = 0;
+      uint32_t changes_family = 0;
+      Changes changes;
     } counter;
+    counter.changes_family = families_[1]->GetID();
     std::unique_ptr<rocksdb::TransactionLogIterator> log;
     MustRocks(db_->GetUpdatesSince(loaded_ + 1, &log));
     for (; log->Valid(); log->Next()) {
       MustRocks(log->GetBatch().writeBatchPtr->Iterate(&counter));
     }
     MustRocks(log->status());
-    return counter.bytes;
+    return counter.changes;
   }
 
  private:

@@ -75,6 +75,9 @@ class LocalStoreImpl final : public Store {
   Result<ChangePage> ReadShard(const Position&, const PageLimits&) override {
     return Refuse("reading a stream");
   }
+  Status ReadEncoded(const Position&, const PageLimits&, EncodedPage&) override {
+    return Refuse("reading a stream");
+  }
   Result<bool> WaitShard(const Position&, uint64_t) override { return Refuse("reading a stream"); }
   Result<bool> WaitShards(const std::vector<Position>&, uint64_t) override {
     return Refuse("reading a stream");

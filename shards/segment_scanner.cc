@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "wal/frame.h"
+#include "wal/mutants.h"
 #include "wal/segment.h"
 
 namespace tailrace::shards {
@@ -83,7 +84,8 @@ Status SegmentScanner::Fill(uint64_t bytes) {
   read_bytes_ = std::min(read_bytes_ * 4, kReadBytesMax);
   std::swap(own_[0], own_[1]);
   own_[0].Clear();
-  char* const block = (kept_ != nullptr ? *kept_ : own_[0]).Take(want);
+  const bool is_kept = kept_ != nullptr && !TAILRACE_MUTANT("views-outlive-their-bytes");
+  char* const block = (is_kept ? *kept_ : own_[0]).Take(want);
   if (have > 0) std::memcpy(block, block_ + (offset_ - block_offset_), have);
   block_ = block;
   block_offset_ = offset_;

@@ -12,6 +12,8 @@
 
 namespace tailrace::shards {
 
+struct RecordView;
+
 // One record of a shard log. It owns its bytes.
 struct Record {
   SequenceNumber sequence;
@@ -27,6 +29,8 @@ struct Record {
   std::string key;                       // Storage key.
   std::optional<std::string> new_image;  // Encoded items, as the stream's view type shows.
   std::optional<std::string> old_image;
+
+  RecordView View() const;  // Into this record.
 };
 
 // A point in a shard log: the record that stands there, or the beginning of the log.
