@@ -145,13 +145,11 @@ class StoreImpl final : public Store, public engine::ConsumerHost {
                      EncodedPage& page) override;
   Result<bool> WaitShard(const Position& position, uint64_t timeout_ms) override {
     TAILRACE_RETURN_IF_ERROR(Open());
-    const wal::Positions::Haste haste(*core_->positions);
-    return core_->shards->Wait(position, timeout_ms);
+    return core_->fan_out->WaitAny({position}, timeout_ms);
   }
   Result<bool> WaitShards(const std::vector<Position>& positions, uint64_t timeout_ms) override {
     TAILRACE_RETURN_IF_ERROR(Open());
-    const wal::Positions::Haste haste(*core_->positions);
-    return core_->shards->WaitAny(positions, timeout_ms);
+    return core_->fan_out->WaitAny(positions, timeout_ms);
   }
 
   Status Checkpoint() override {

@@ -13,8 +13,8 @@ class Bell {
  public:
   void Ring() {
     MutexLock lock(mutex_);
+    if (!rung_) ringing_.NotifyOne();
     rung_ = true;
-    ringing_.NotifyOne();
   }
 
   // Sleeps until the next ring, or until `deadline` (false). Uses up the ring.

@@ -615,11 +615,16 @@ Result<bool> ShardSet::Wait(const Position& position, uint64_t timeout_ms) const
 }
 
 Result<bool> ShardSet::WaitAny(const std::vector<Position>& positions, uint64_t timeout_ms) const {
+  Bell bell;
+  return WaitAny(positions, timeout_ms, bell, [] {});
+}
+
+Result<bool> ShardSet::WaitAny(const std::vector<Position>& positions, uint64_t timeout_ms,
+                               Bell& bell, const std::function<void()>& on_ring) const {
   const State& s = *state_;
   const auto deadline = std::chrono::steady_clock::now() +
                         std::chrono::milliseconds(std::min(timeout_ms, kWaitMsMax));
   // Watched from before the first look, so that nothing comes between the look and the sleep.
-  Bell bell;
   std::vector<Watching> watching;
   watching.reserve(positions.size());
   for (const Position& position : positions) {
@@ -628,6 +633,7 @@ Result<bool> ShardSet::WaitAny(const std::vector<Position>& positions, uint64_t 
     watching.emplace_back(std::move(log), bell);
   }
   do {
+    on_ring();
     for (size_t i = 0; i < positions.size(); ++i) {
       TAILRACE_ASSIGN_OR_RETURN(const bool ready, watching[i].log().Ready(positions[i].next));
       if (ready) return true;

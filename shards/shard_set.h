@@ -5,11 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "shards/bell.h"
 #include "shards/options.h"
 #include "shards/retention_pin.h"
 #include "shards/shard_reader.h"
@@ -95,6 +97,11 @@ class ShardSet {
   // The same for several shards at once: until any of them would show something. One sleep, no
   // polling.
   Result<bool> WaitAny(const std::vector<Position>& positions, uint64_t timeout_ms) const;
+
+  // The same, asleep at the caller's bell, which others may ring too: before every look `on_ring`
+  // is called, which may publish.
+  Result<bool> WaitAny(const std::vector<Position>& positions, uint64_t timeout_ms, Bell& bell,
+                       const std::function<void()>& on_ring) const;
 
   // The Trim frame that retention asks for at this store age: each shard is trimmed behind its last
   // record that is as old as its stream's retention, and a sealed one that is so old as a whole
