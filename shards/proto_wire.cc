@@ -9,11 +9,6 @@ constexpr uint64_t kFieldNumberMax = (uint64_t{1} << 29) - 1;
 }
 
 bool WireReader::ReadVarint(uint64_t& value) {
-  if (!rest_.empty() && static_cast<uint8_t>(rest_.front()) < 0x80) {  // Most are.
-    value = static_cast<uint8_t>(rest_.front());
-    rest_.remove_prefix(1);
-    return true;
-  }
   value = 0;
   for (uint64_t i = 0; i < kVarintBytesMax && i < rest_.size(); ++i) {
     const uint64_t byte = static_cast<uint8_t>(rest_[i]);

@@ -1,9 +1,8 @@
 #include "wal/hash.h"
 
-#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
-#include <xxh_x86dispatch.h>  // The widest vectors that the machine has; the values are the same.
-#else
 #include <xxhash.h>
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h>  // The same functions under the same names, as fast as this processor.
 #endif
 
 namespace tailrace {
