@@ -15,6 +15,7 @@ enum class Kind {
   kTailrace,          // Stream on, NEW_AND_OLD_IMAGES.
   kTailraceKeysOnly,  // Stream on, KEYS_ONLY.
   kTailraceNoStream,
+  kRocksItems,      // As kRocksPut, with keys and values as Tailrace keeps them. For reads.
   kRocksPut,        // Put without looking: no old image, no change record.
   kRocksGetPut,     // Under a striped lock: Get, Put. No change record.
   kRocksOutbox,     // Under a striped lock: Get, both item and change record in one Write.

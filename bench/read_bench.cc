@@ -1,8 +1,11 @@
 // read/get/<engine>/<where>, read/range:100/<engine>: of items of 100 bytes.
 //
 // Where: "files" (uniformly chosen items of a store that has caught up), "buffer" (items written
-// just before), "absent". stream_scan/<engine>: every change record of a store that took writes of
-// TheSettings().stream_bytes, in records and bytes of keys and images; as bytes, and for
+// just before), "absent". The rival on the same bytes is rocksdb_items. rocksdb_put has values
+// alone, and keys in the order of the ids, so that no file can have what is absent.
+//
+// stream_scan/<engine>: every change record of a store that took writes of
+// TheSettings().stream_bytes, in records and in bytes of keys and images; read as bytes, and for
 // tailrace/items as items.
 #include <vector>
 
@@ -108,12 +111,12 @@ void RunStreamScan(benchmark::State& state, Kind kind, Decoding decoding) {
 
 void AddReadCases() {
   for (const Where where : {Where::kFiles, Where::kBuffer, Where::kAbsent}) {
-    for (const Kind kind : {Kind::kTailrace, Kind::kRocksPut}) {
+    for (const Kind kind : {Kind::kTailrace, Kind::kRocksItems, Kind::kRocksPut}) {
       AddCase(std::string("read/get/") + NameOf(kind) + "/" + NameOf(where),
               [=](benchmark::State& state) { RunGet(state, kind, where); });
     }
   }
-  for (const Kind kind : {Kind::kTailrace, Kind::kRocksPut}) {
+  for (const Kind kind : {Kind::kTailrace, Kind::kRocksItems, Kind::kRocksPut}) {
     AddCase(std::string("read/range:100/") + NameOf(kind),
             [=](benchmark::State& state) { RunRange(state, kind); });
   }
