@@ -68,7 +68,9 @@ TEST_P(EncodedPageTest, HoldsWhatADecodedPageHolds) {
         ExpectSame(*encoded.Decode(record), expected);
         EXPECT_EQ(*encoded.DecodeKeys(record), expected.keys);
         ASSERT_EQ(record.new_image.has_value(), expected.new_image.has_value());
-        if (record.new_image) EXPECT_EQ(*DecodeItem(*record.new_image), *expected.new_image);
+        if (record.new_image) {
+          EXPECT_EQ(*DecodeItem(*record.new_image), *expected.new_image);
+        }
       }
       records += decoded->records.size();
       position = decoded->next;
