@@ -34,6 +34,8 @@ const char* NameOf(Kind kind) {
       return "tailrace_keys_only";
     case Kind::kTailraceNoStream:
       return "tailrace_nostream";
+    case Kind::kRocksItems:
+      return "rocksdb_items";
     case Kind::kRocksPut:
       return "rocksdb_put";
     case Kind::kRocksGetPut:

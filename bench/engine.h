@@ -15,6 +15,7 @@ enum class Kind {
   kTailrace,          // Stream on, NEW_AND_OLD_IMAGES.
   kTailraceKeysOnly,  // Stream on, KEYS_ONLY.
   kTailraceNoStream,
+  kRocksItems,      // As kRocksPut, with keys and values as Tailrace keeps them. For reads.
   kRocksPut,        // Put without looking: no old image, no change record.
   kRocksGetPut,     // Under a striped lock: Get, Put. No change record.
   kRocksOutbox,     // Under a striped lock: Get, both item and change record in one Write.
@@ -31,6 +32,12 @@ enum class Safety {
   kSync,      // And a power loss.
 };
 const char* NameOf(Safety safety);
+
+// What a reader of change records gets.
+enum class Decoding {
+  kNone,   // Keys and images as bytes, which is all that RocksDB has.
+  kItems,  // Keys and images as items.
+};
 
 // Every failure ends the process: a benchmark that goes wrong has no figure. Thread-safe.
 class Engine {
@@ -57,8 +64,12 @@ class Engine {
   // items in sorted files, no compaction due.
   virtual void CatchUp() = 0;
 
-  // Reads every change record there is; returns the bytes of their keys and images. 0: it has none.
-  virtual uint64_t ReadChanges() = 0;
+  // Reads every change record there is; none: it has none.
+  struct Changes {
+    uint64_t records = 0;
+    uint64_t bytes = 0;  // Of their keys and images.
+  };
+  virtual Changes ReadChanges(Decoding decoding) = 0;
 };
 
 struct EngineOptions {

@@ -19,7 +19,10 @@
 #include "bench/engine.h"
 #include "bench/settings.h"
 #include "bench/workload.h"
+#include "engine/item_codec.h"
 #include "wal/check.h"
+#include "wal/coding.h"
+#include "wal/hash.h"
 
 namespace tailrace::bench {
 namespace {
@@ -84,15 +87,16 @@ class RocksEngine final : public Engine {
     write.disableWAL = true;
     for (uint64_t id = 0; id < items; ++id) {
       const auto value = values.Next();
-      MustRocks(db_->Put(write, KeyOf(id), {value.data(), value.size()}));
+      MustRocks(db_->Put(write, StoredKey(id), StoredValue(id, value)));
     }
     CatchUp();
     loaded_ = db_->GetLatestSequenceNumber();
   }
 
   void Write(uint64_t id, std::string_view value) override {
-    const std::string key = KeyOf(id);
+    const std::string key = StoredKey(id);
     const rocksdb::Slice slice(value.data(), value.size());
+    if (kind_ == Kind::kRocksItems) return MustRocks(db_->Put(write_, key, StoredValue(id, value)));
     if (kind_ == Kind::kRocksPut) return MustRocks(db_->Put(write_, key, slice));
     if (kind_ == Kind::kRocksTxnOutbox) return WriteInTransaction(key, value);
     const std::lock_guard lock(stripes_[std::hash<std::string>()(key) % stripes_.size()]);
@@ -113,7 +117,7 @@ class RocksEngine final : public Engine {
 
   uint64_t Read(uint64_t id) override {
     std::string value;
-    const auto found = db_->Get({}, KeyOf(id), &value);
+    const auto found = db_->Get({}, StoredKey(id), &value);
     if (found.IsNotFound()) return 0;
     MustRocks(found);
     return value.size();
@@ -121,7 +125,7 @@ class RocksEngine final : public Engine {
   uint64_t ReadRange(uint64_t id, uint64_t items) override {
     std::unique_ptr<rocksdb::Iterator> each(db_->NewIterator({}));
     std::vector<std::string> values;
-    for (each->Seek(KeyOf(id)); each->Valid() && values.size() < items; each->Next()) {
+    for (each->Seek(StoredKey(id)); each->Valid() && values.size() < items; each->Next()) {
       values.push_back(each->value().ToString());
     }
     MustRocks(each->status());
@@ -141,26 +145,50 @@ class RocksEngine final : public Engine {
     }
   }
 
-  // The WAL from the loading on: what RocksDB itself offers as a stream of changes.
-  uint64_t ReadChanges() override {
+  // The WAL from the loading on: what RocksDB itself offers as a stream of changes. The items that
+  // stand beside the change records are walked over.
+  Changes ReadChanges(Decoding /*decoding*/) override {
     struct Counter : rocksdb::WriteBatch::Handler {
-      rocksdb::Status PutCF(uint32_t, const rocksdb::Slice& key,
+      rocksdb::Status PutCF(uint32_t family, const rocksdb::Slice& key,
                             const rocksdb::Slice& value) override {
-        bytes += key.size() + value.size();
+        if (family == changes_family) {
+          ++changes.records;
+          changes.bytes += key.size() + value.size();
+        }
         return {};
       }
-      uint64_t bytes = 0;
+      uint32_t changes_family = 0;
+      Changes changes;
     } counter;
+    counter.changes_family = families_[1]->GetID();
     std::unique_ptr<rocksdb::TransactionLogIterator> log;
     MustRocks(db_->GetUpdatesSince(loaded_ + 1, &log));
     for (; log->Valid(); log->Next()) {
       MustRocks(log->GetBatch().writeBatchPtr->Iterate(&counter));
     }
     MustRocks(log->status());
-    return counter.bytes;
+    return counter.changes;
   }
 
  private:
+  // Tailrace puts a hash of the partition key before it.
+  std::string StoredKey(uint64_t id) const {
+    std::string key = KeyOf(id);
+    if (kind_ != Kind::kRocksItems) return key;
+    std::string hashed;
+    AppendBig64(hashed, Hash64(key));
+    return hashed += key;
+  }
+  // And a position before the item, which has the key among its attributes.
+  std::string StoredValue(uint64_t id, std::string_view value) const {
+    if (kind_ != Kind::kRocksItems) return std::string(value);
+    std::string stored;
+    AppendBig64(stored, id);
+    AppendEncodedItem(
+        Item{{"id", Value::S(KeyOf(id))}, {"value", Value::B(Binary{std::string(value)})}}, stored);
+    return stored;
+  }
+
   std::string NextChange() {
     const uint64_t number = __builtin_bswap64(changes_.fetch_add(1) + 1);
     return {reinterpret_cast<const char*>(&number), sizeof number};

@@ -71,22 +71,40 @@ class TailraceEngine final : public Engine {
     }
   }
 
-  uint64_t ReadChanges() override {
-    if (kind_ == Kind::kTailraceNoStream) return 0;
-    uint64_t bytes = 0;
+  Changes ReadChanges(Decoding decoding) override {
+    Changes changes;
+    if (kind_ == Kind::kTailraceNoStream) return changes;
     for (const ShardInfo& shard : Must(store_->DescribeStream(stream_)).shards) {
-      Position position = Must(store_->SeekShard(stream_, shard.id, StartAt::kTrimHorizon));
-      while (true) {
-        const ChangePage page = Must(store_->ReadShard(position));
-        for (const ChangeRecord& record : page.records) bytes += record.size_bytes;
-        position = page.next;
-        if (page.caught_up || page.end_of_shard) break;
-      }
+      const Position start = Must(store_->SeekShard(stream_, shard.id, StartAt::kTrimHorizon));
+      decoding == Decoding::kNone ? ReadEncoded(start, changes) : ReadDecoded(start, changes);
     }
-    return bytes;
+    return changes;
   }
 
  private:
+  void ReadDecoded(Position position, Changes& changes) {
+    while (true) {
+      const ChangePage page = Must(store_->ReadShard(position));
+      for (const ChangeRecord& record : page.records) changes.bytes += record.size_bytes;
+      changes.records += page.records.size();
+      position = page.next;
+      if (page.caught_up || page.end_of_shard) return;
+    }
+  }
+  void ReadEncoded(Position position, Changes& changes) {
+    EncodedPage page;
+    while (true) {
+      Must(store_->ReadEncoded(position, {.records_max = 10'000}, page));
+      for (const RecordView& record : page.records) {
+        changes.bytes += record.key.size() + record.new_image.value_or(ByteView()).size() +
+                         record.old_image.value_or(ByteView()).size();
+      }
+      changes.records += page.records.size();
+      position = page.next;
+      if (page.caught_up || page.end_of_shard) return;
+    }
+  }
+
   const Kind kind_;
   std::unique_ptr<Store> store_;
   StreamId stream_;

@@ -241,8 +241,9 @@ class Reader {
       if (!attributes.empty() && attributes.back().name >= name) {
         return Fail(name, "names out of order");
       }
-      attributes.push_back(Attribute{std::string(name), Value()});
-      if (!Kind(message, level, attributes.back().value)) return false;
+      Attribute& attribute = attributes.emplace_back();
+      attribute.name.assign(name);
+      if (!Kind(message, level, attribute.value)) return false;
     }
     return true;
   }

@@ -89,6 +89,9 @@ class LocalStoreImpl final : public Store {
   Result<ChangePage> ReadShard(const Position&, const PageLimits&) noexcept override {
     return Refuse("reading a stream");
   }
+  Status ReadEncoded(const Position&, const PageLimits&, EncodedPage&) noexcept override {
+    return Refuse("reading a stream");
+  }
   Result<bool> WaitShard(const Position&, uint64_t) noexcept override {
     return Refuse("reading a stream");
   }

@@ -143,17 +143,21 @@ class StoreImpl final : public Store, public engine::ConsumerHost {
   Result<std::vector<ShardInfo>> SplitShard(StreamId stream, ShardId shard) noexcept override;
   Result<ShardInfo> MergeShards(StreamId stream, ShardId one, ShardId other) noexcept override;
   Result<ChangePage> ReadShard(const Position& position,
-                               const PageLimits& limits) noexcept override;
+                               const PageLimits& limits) noexcept override {
+    EncodedPage page;
+    TAILRACE_RETURN_IF_ERROR(ReadEncoded(position, limits, page));
+    return engine::ViewPage(page);
+  }
+  Status ReadEncoded(const Position& position, const PageLimits& limits,
+                     EncodedPage& page) noexcept override;
   Result<bool> WaitShard(const Position& position, uint64_t timeout_ms) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
-    const wal::Positions::Haste haste(*core_->positions);
-    return core_->shards->Wait(position, timeout_ms);
+    return core_->fan_out->WaitAny({position}, timeout_ms);
   }
   Result<bool> WaitShards(const std::vector<Position>& positions,
                           uint64_t timeout_ms) noexcept override {
     TAILRACE_RETURN_IF_ERROR(Open());
-    const wal::Positions::Haste haste(*core_->positions);
-    return core_->shards->WaitAny(positions, timeout_ms);
+    return core_->fan_out->WaitAny(positions, timeout_ms);
   }
 
   Status Checkpoint() noexcept override {
@@ -368,15 +372,18 @@ Result<StreamInfo> StoreImpl::DescribeStream(StreamId stream) noexcept {
   return engine::ViewStream(catalogue->streams(), stream);
 }
 
-Result<ChangePage> StoreImpl::ReadShard(const Position& position,
-                                        const PageLimits& limits) noexcept {
+Status StoreImpl::ReadEncoded(const Position& position, const PageLimits& limits,
+                              EncodedPage& page) noexcept {
+  page.Clear();
   TAILRACE_RETURN_IF_ERROR(Open());
-  const auto catalogue = core_->catalogue.Get().catalogue;
-  const shards::Stream* const stream = catalogue->streams().Find(position.stream);
-  if (stream == nullptr) return engine::NoStream(position.stream);
-  TAILRACE_ASSIGN_OR_RETURN(const KeySchema keys, engine::FromProto(stream->keys));
-  TAILRACE_ASSIGN_OR_RETURN(const shards::Page page, core_->shards->Read(position, limits));
-  return engine::ViewPage(core_->identity.store_id, *stream, keys, position.shard, page);
+  const StoreId store = core_->identity.store_id;
+  if (!page.schema || page.schema->store != store || page.schema->stream != position.stream) {
+    const auto catalogue = core_->catalogue.Get().catalogue;
+    const shards::Stream* const stream = catalogue->streams().Find(position.stream);
+    if (stream == nullptr) return engine::NoStream(position.stream);
+    TAILRACE_ASSIGN_OR_RETURN(page.schema, engine::SchemaOf(store, *stream));
+  }
+  return core_->shards->Read(position, limits, page);
 }
 
 Result<ShardInfo> StoreImpl::DescribeShard(StreamId stream, ShardId shard) {

@@ -25,7 +25,13 @@ class StoreFollowerImpl final : public StoreFollower {
     return follower_->Seek(stream, shard, start, number, wall_ms);
   }
   Result<ChangePage> ReadShard(const Position& position,
-                               const PageLimits& limits) noexcept override;
+                               const PageLimits& limits) noexcept override {
+    EncodedPage page;
+    TAILRACE_RETURN_IF_ERROR(ReadEncoded(position, limits, page));
+    return engine::ViewPage(page);
+  }
+  Status ReadEncoded(const Position& position, const PageLimits& limits,
+                     EncodedPage& page) noexcept override;
   Result<bool> WaitShards(const std::vector<Position>& positions, uint64_t timeout_ms,
                           const wal::Interrupt* interrupt) noexcept override;
   Result<SequenceNumber> Published() noexcept override {
@@ -41,13 +47,10 @@ class StoreFollowerImpl final : public StoreFollower {
 
  private:
   using CataloguePointer = shards::Follower::CataloguePointer;
-  struct Schema {
-    shards::Stream stream;
-    KeySchema keys;
-  };
+  using SchemaPointer = std::shared_ptr<const engine::RecordSchema>;
   Status MayCall() const { return fork_guard_.Check("follower"); }
   Result<CataloguePointer> ShownCatalogue();
-  Result<std::shared_ptr<const Schema>> SchemaOf(StreamId stream);
+  Result<SchemaPointer> SchemaOf(StreamId stream);
 
   const engine::ForkGuard fork_guard_;
   const StoreId store_;
@@ -55,7 +58,7 @@ class StoreFollowerImpl final : public StoreFollower {
   Mutex mutex_;
   CataloguePointer shown_ TAILRACE_GUARDED_BY(mutex_);  // What the caller has seen last.
   // Shared with reads under way.
-  std::map<StreamId, std::shared_ptr<const Schema>> schemas_ TAILRACE_GUARDED_BY(mutex_);
+  std::map<StreamId, SchemaPointer> schemas_ TAILRACE_GUARDED_BY(mutex_);
 };
 
 Result<StoreFollowerImpl::CataloguePointer> StoreFollowerImpl::ShownCatalogue() {
@@ -77,34 +80,31 @@ Result<StreamInfo> StoreFollowerImpl::DescribeStream(StreamId stream) noexcept {
   return catalogue ? engine::ViewStream(*catalogue, stream) : engine::NoStream(stream);
 }
 
-// What it takes to decode the stream's records; it never changes. Null: nothing is published now.
-Result<std::shared_ptr<const StoreFollowerImpl::Schema>> StoreFollowerImpl::SchemaOf(
-    StreamId stream) {
+// Null: nothing is published now.
+Result<StoreFollowerImpl::SchemaPointer> StoreFollowerImpl::SchemaOf(StreamId stream) {
   {
     const MutexLock lock(mutex_);
     const auto known = schemas_.find(stream);
     if (known != schemas_.end()) return known->second;
   }
   TAILRACE_ASSIGN_OR_RETURN(const CataloguePointer catalogue, follower_->catalogue());
-  if (!catalogue) return std::shared_ptr<const Schema>();
+  if (!catalogue) return SchemaPointer();
   const shards::Stream* const found = catalogue->Find(stream);
   if (found == nullptr) return engine::NoStream(stream);
-  auto schema = std::make_shared<Schema>();
-  schema->stream = *found;
-  TAILRACE_ASSIGN_OR_RETURN(schema->keys, engine::FromProto(found->keys));
+  TAILRACE_ASSIGN_OR_RETURN(SchemaPointer schema, engine::SchemaOf(store_, *found));
   const MutexLock lock(mutex_);
   return schemas_.emplace(stream, std::move(schema)).first->second;
 }
 
-Result<ChangePage> StoreFollowerImpl::ReadShard(const Position& position,
-                                                const PageLimits& limits) noexcept {
+Status StoreFollowerImpl::ReadEncoded(const Position& position, const PageLimits& limits,
+                                      EncodedPage& page) noexcept {
+  page.Clear();
   TAILRACE_RETURN_IF_ERROR(MayCall());
-  TAILRACE_ASSIGN_OR_RETURN(const auto schema, SchemaOf(position.stream));
-  if (!schema) {
-    return ChangePage{.gap = std::nullopt, .records = {}, .next = position, .caught_up = true};
-  }
-  TAILRACE_ASSIGN_OR_RETURN(const shards::Page page, follower_->Read(position, limits));
-  return engine::ViewPage(store_, schema->stream, schema->keys, position.shard, page);
+  TAILRACE_ASSIGN_OR_RETURN(page.schema, SchemaOf(position.stream));
+  if (page.schema) return follower_->Read(position, limits, page);
+  page.next = position;
+  page.caught_up = true;
+  return Status::Ok();
 }
 
 Result<bool> StoreFollowerImpl::WaitShards(const std::vector<Position>& positions,

@@ -50,6 +50,8 @@ class StoreFollower {
   virtual Result<Position> SeekShard(StreamId stream, ShardId shard, StartAt start,
                                      SequenceNumber number = {}, uint64_t wall_ms = 0) = 0;
   virtual Result<ChangePage> ReadShard(const Position& position, const PageLimits& limits = {}) = 0;
+  virtual Status ReadEncoded(const Position& position, const PageLimits& limits,
+                             EncodedPage& page) = 0;
 
   // Waits, using no CPU, until ReadShard of one of these would show something new, or streams or
   // shards are others than ListStreams or DescribeStream showed last. `interrupt` (may be null)

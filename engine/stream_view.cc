@@ -92,21 +92,27 @@ uint64_t RecordSizeBytes(const ChangeRecord& record) {
   return bytes;
 }
 
-Result<ChangeRecord> ViewRecord(StoreId store, const shards::Stream& stream, const KeySchema& keys,
-                                ShardId shard, const shards::Record& record) {
+Result<std::shared_ptr<const RecordSchema>> SchemaOf(StoreId store, const shards::Stream& stream) {
+  TAILRACE_ASSIGN_OR_RETURN(KeySchema keys, FromProto(stream.keys));
+  return std::shared_ptr<const RecordSchema>(
+      std::make_shared<RecordSchema>(RecordSchema{store, stream.id, stream.view, std::move(keys)}));
+}
+
+Result<ChangeRecord> ViewRecord(const RecordSchema& schema, ShardId shard,
+                                const shards::RecordView& record) {
   ChangeRecord view;
-  view.event_id = EventId(store, stream.id, record.sequence);
+  view.event_id = EventId(schema.store, schema.stream, record.sequence);
   view.kind = record.kind;
   view.sequence = record.sequence;
   view.commit = SequenceNumber{record.sequence.value - record.change_index};
   view.commit_changes = record.change_count;
-  view.stream = stream.id;
+  view.stream = schema.stream;
   view.shard = shard;
   view.ordinal = record.ordinal;
   view.wall_ms = record.wall_ms;
   view.actor = record.actor;
-  view.view = stream.view;
-  TAILRACE_ASSIGN_OR_RETURN(view.keys, DecodeKey(keys, record.key));
+  view.view = schema.view;
+  TAILRACE_ASSIGN_OR_RETURN(view.keys, DecodeKey(schema.keys, record.key));
   if (record.new_image) {
     TAILRACE_ASSIGN_OR_RETURN(view.new_image, DecodeItem(*record.new_image));
   }
@@ -117,18 +123,32 @@ Result<ChangeRecord> ViewRecord(StoreId store, const shards::Stream& stream, con
   return view;
 }
 
-Result<ChangePage> ViewPage(StoreId store, const shards::Stream& stream, const KeySchema& keys,
-                            ShardId shard, const shards::Page& page) {
+Result<ChangePage> ViewPage(const EncodedPage& page) {
   ChangePage view{.gap = page.gap,
                   .records = {},
                   .next = page.next,
                   .caught_up = page.caught_up,
                   .end_of_shard = page.end_of_shard};
-  for (const shards::Record& record : page.records) {
-    TAILRACE_ASSIGN_OR_RETURN(ChangeRecord one, ViewRecord(store, stream, keys, shard, record));
+  view.records.reserve(page.records.size());
+  for (const RecordView& record : page.records) {
+    TAILRACE_ASSIGN_OR_RETURN(ChangeRecord one, page.Decode(record));
     view.records.push_back(std::move(one));
   }
   return view;
 }
 
 }  // namespace tailrace::engine
+
+namespace tailrace {
+
+Result<Item> EncodedPage::DecodeKeys(const RecordView& record) const {
+  TAILRACE_CHECK(schema != nullptr, "a record of a page that was read");
+  return DecodeKey(schema->keys, record.key);
+}
+
+Result<ChangeRecord> EncodedPage::Decode(const RecordView& record) const {
+  TAILRACE_CHECK(schema != nullptr, "a record of a page that was read");
+  return engine::ViewRecord(*schema, next.shard, record);
+}
+
+}  // namespace tailrace

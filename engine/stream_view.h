@@ -21,14 +21,23 @@ Result<std::vector<StreamInfo>> ViewStreams(const shards::StreamCatalogue& catal
 Result<StreamInfo> ViewStream(const shards::StreamCatalogue& catalogue, StreamId stream);
 Status NoStream(StreamId stream);
 
-// Decodes a shard log's record. `stream` is the one it belongs to. kCorruption: key or image cannot
-// be read.
-Result<ChangeRecord> ViewRecord(StoreId store, const shards::Stream& stream, const KeySchema& keys,
-                                ShardId shard, const shards::Record& record);
+// What decoding a stream's records needs. It never changes.
+struct RecordSchema {
+  StoreId store;
+  StreamId stream;
+  ViewType view = ViewType::kKeysOnly;
+  KeySchema keys;
+};
 
-// Decodes a page of the stream's shard. Errors as ViewRecord.
-Result<ChangePage> ViewPage(StoreId store, const shards::Stream& stream, const KeySchema& keys,
-                            ShardId shard, const shards::Page& page);
+// kCorruption: the stream's keys cannot be read.
+Result<std::shared_ptr<const RecordSchema>> SchemaOf(StoreId store, const shards::Stream& stream);
+
+// Decodes a shard log's record. kCorruption: key or image cannot be read.
+Result<ChangeRecord> ViewRecord(const RecordSchema& schema, ShardId shard,
+                                const shards::RecordView& record);
+
+// Decodes a page. Errors as ViewRecord.
+Result<ChangePage> ViewPage(const EncodedPage& page);
 
 // What the service counts as a record's size: keys and the images present.
 uint64_t RecordSizeBytes(const ChangeRecord& record);

@@ -1,8 +1,10 @@
 #include "shards/fan_out.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
+#include "shards/bell.h"
 #include "wal/check.h"
 #include "wal/mutants.h"
 #include "wal/named_thread.h"
@@ -25,15 +27,14 @@ void FanOut::Start() {
     folded_ = positions_.fanned_out();
   }
   thread_ = NamedThread("tr-fan-out", [this] { Run(); });
+  has_thread_ = true;
 }
 
 Status FanOut::RunInline() {
   TAILRACE_CHECK(!thread_.joinable(), "fan-out has a thread");
-  const Status folded = FoldUpTo(positions_.safe());
-  if (folded.ok()) return folded;
-  Fail(folded);
-  on_failure_(folded);
-  return folded;
+  if (FoldSafe()) return Status::Ok();
+  MutexLock lock(mutex_);
+  return failure_;
 }
 
 void FanOut::Stop() {
@@ -75,12 +76,41 @@ void FanOut::Run() {
     // A failure elsewhere (the journal's) has its own reporter; nothing more becomes safe.
     if (!safe.ok()) return Fail(safe.status());
     interrupted_ = false;
-    const Status folded = FoldUpTo(*safe);
-    if (folded.ok()) continue;
-    Fail(folded);
-    on_failure_(folded);
-    return;
+    if (!FoldSafe()) return;
   }
+}
+
+// Folds what is safe. False once that has failed, now or before.
+bool FanOut::FoldSafe() {
+  MutexLock fold_lock(fold_mutex_);
+  {
+    MutexLock lock(mutex_);
+    if (!failure_.ok()) return false;
+  }
+  const Status folded = FoldUpTo(positions_.safe());
+  if (folded.ok()) return true;
+  Fail(folded);
+  on_failure_(folded);
+  return false;
+}
+
+Result<bool> FanOut::WaitAny(const std::vector<Position>& positions, uint64_t timeout_ms) {
+  const wal::Positions::Haste haste(positions_);
+  Bell bell;
+  // Without a thread, waits do its work elsewhere.
+  if (!has_thread_) return shards_.WaitAny(positions, timeout_ms, bell, [] {});
+  std::optional<wal::Positions::Lead> lead(std::in_place, positions_, [&bell] { bell.Ring(); });
+  if (!lead->taken()) lead.reset();
+  return shards_.WaitAny(positions, timeout_ms, bell, [&] {
+    if (lead && !FoldForReader()) lead.reset();
+  });
+}
+
+// False: there is too much to do, or nothing will be done any more.
+bool FanOut::FoldForReader() {
+  const Lsn folded = positions_.fanned_out();
+  const uint64_t bytes = positions_.safe() - folded;
+  return bytes == 0 || (bytes <= kReaderFoldBytesMax && FoldSafe());
 }
 
 // Folds all frames below `safe`, in batches that end where a capture is asked for.

@@ -19,10 +19,14 @@ namespace tailrace::shards {
 // waits when fan-out is behind.
 inline constexpr uint64_t kFanOutBatchBytesMax = 1 << 20;
 
+// Journal bytes that a waiting reader folds by itself; more is left to the thread, so that no wait
+// gets long.
+inline constexpr uint64_t kReaderFoldBytesMax = 64 << 10;
+
 class FanOut {
  public:
-  // Borrows all three; they outlive this object. `on_failure` is called once, from the fan-out
-  // thread, when it stops for good (a shard log that cannot be written counts like the journal
+  // Borrows all three; they outlive this object. `on_failure` is called, from whichever thread
+  // folds, when it stops for good (a shard log that cannot be written counts like the journal
   // itself).
   FanOut(const wal::Journal& journal, wal::Positions& positions, ShardSet& shards,
          std::function<void(const Status&)> on_failure);
@@ -34,6 +38,10 @@ class FanOut {
   // In place of Start, for simulation: folds all that is safe in the calling thread. One thread at
   // a time. Errors: as given to on_failure.
   Status RunInline();
+
+  // As ShardSet::WaitAny, for whoever shall not lose time: what becomes safe meanwhile is folded by
+  // the waiting thread itself if it can, and else at once by fan-out's. Any thread.
+  Result<bool> WaitAny(const std::vector<Position>& positions, uint64_t timeout_ms);
 
   // Ends the thread after the batch under way. It may be called more than once, by one thread.
   void Stop();
@@ -49,9 +57,11 @@ class FanOut {
 
  private:
   void Run();
-  Status FoldUpTo(Lsn safe);
-  Status FoldBatch(Lsn end, Lsn& folded);
-  void HandOut(Lsn at);
+  bool FoldSafe();
+  bool FoldForReader();
+  Status FoldUpTo(Lsn safe) TAILRACE_REQUIRES(fold_mutex_);
+  Status FoldBatch(Lsn end, Lsn& folded) TAILRACE_REQUIRES(fold_mutex_);
+  void HandOut(Lsn at) TAILRACE_REQUIRES(fold_mutex_);
   void Fail(const Status& cause);
 
   const wal::Journal& journal_;
@@ -59,6 +69,7 @@ class FanOut {
   ShardSet& shards_;
   const std::function<void(const Status&)> on_failure_;
 
+  Mutex fold_mutex_;  // Of whoever writes to shards_. Taken before mutex_.
   mutable Mutex mutex_;
   CondVar captured_;
   std::map<Lsn, ShardSetState> captures_ TAILRACE_GUARDED_BY(mutex_);
@@ -67,6 +78,7 @@ class FanOut {
   Status failure_ TAILRACE_GUARDED_BY(mutex_);
   std::atomic<bool> stopping_{false};
   std::atomic<bool> interrupted_{false};  // A stop or a new request: the thread has to look.
+  std::atomic<bool> has_thread_{false};
   std::thread thread_;
 };
 

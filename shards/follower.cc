@@ -276,24 +276,28 @@ Result<Position> Follower::Seek(StreamId stream, ShardId shard, StartAt start,
               ": wait for the process that has the store open");
 }
 
-Result<Page> Follower::Read(const Position& position, const PageLimits& limits) {
+Status Follower::Read(const Position& position, const PageLimits& limits, RecordPage& page) {
+  page.Clear();
   TAILRACE_ASSIGN_OR_RETURN(
-      auto page,
-      WithLog<Page>(position.stream, position.shard, [&](const Shown& shown) -> Result<Page> {
+      const auto read,
+      WithLog<bool>(position.stream, position.shard, [&](const Shown& shown) -> Result<bool> {
         const PositionScope scope = shown.session->scope(store_);
         TAILRACE_RETURN_IF_ERROR(CheckPosition(scope, position));
         TAILRACE_RETURN_IF_ERROR(CheckBeginning(*shown.log, position));
-        const std::optional<Gap> loss = LossOf(scope, position);
-        if (loss) return LostPage(scope, *shown.log, *loss);
-        TAILRACE_ASSIGN_OR_RETURN(Page read, shown.log->Read(position.next, limits));
-        read.next = PositionIn(scope, *shown.log, read.next.next);
-        return read;
+        TAILRACE_RETURN_IF_ERROR(ReadPage(scope, *shown.log, position, limits, page));
+        return true;
       }));
-  if (page) return *std::move(page);
-  Page nothing;
-  nothing.next = position;
-  nothing.caught_up = true;
-  return nothing;
+  if (read) return Status::Ok();
+  page.Clear();
+  page.next = position;
+  page.caught_up = true;
+  return Status::Ok();
+}
+
+Result<Page> Follower::Read(const Position& position, const PageLimits& limits) {
+  RecordPage page;
+  TAILRACE_RETURN_IF_ERROR(Read(position, limits, page));
+  return page.Copy();
 }
 
 // ---------------------------------------------------------------------------------------- waiting

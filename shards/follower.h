@@ -51,6 +51,7 @@ class Follower {
 
   // As ShardSet::Read. While nothing is published the page is empty and caught up. Damage is only
   // reported while an owner lives: one that died may have left files that the next one cuts.
+  Status Read(const Position& position, const PageLimits& limits, RecordPage& page);
   Result<Page> Read(const Position& position, const PageLimits& limits);
 
   // Waits without using the CPU until Read of any of the positions would show something, the

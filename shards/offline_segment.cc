@@ -85,9 +85,9 @@ std::string OfflineSegmentReader::TryRecord(ByteView bytes, Found& found) const 
   const ByteView padding =
       bytes.substr(0, found.bytes).substr(wal::kFrameHeaderBytes + frame.payload.size());
   if (padding.find_first_not_of('\0') != ByteView::npos) return "padding is not zero";
-  const auto record = DecodeRecord(frame.payload, SequenceNumber{frame.header.position});
-  if (!record.ok()) return record.status().message();
-  found.record = *record;
+  const Status decoded =
+      DecodeRecord(frame.payload, SequenceNumber{frame.header.position}, found.record);
+  if (!decoded.ok()) return decoded.message();
   found.payload = frame.payload;
   return "";
 }

@@ -47,11 +47,18 @@ std::optional<Gap> LossOf(const PositionScope& scope, const Position& position) 
   return std::nullopt;
 }
 
-Page LostPage(const PositionScope& scope, const ShardLog& log, const Gap& loss) {
-  Page page;
-  page.gap = loss;
-  page.next = PositionIn(scope, log, std::max(loss.first, log.starting()));
-  return page;
+Status ReadPage(const PositionScope& scope, const ShardLog& log, const Position& position,
+                const PageLimits& limits, RecordPage& page) {
+  const std::optional<Gap> loss = LossOf(scope, position);
+  if (loss) {
+    page.Clear();
+    page.gap = loss;
+    page.next = PositionIn(scope, log, std::max(loss->first, log.starting()));
+    return Status::Ok();
+  }
+  TAILRACE_RETURN_IF_ERROR(log.Read(position.next, limits, page));
+  page.next = PositionIn(scope, log, page.next.next);
+  return Status::Ok();
 }
 
 Result<Position> Seek(const PositionScope& scope, const ShardLog& log, Lsn published, StartAt start,

@@ -35,8 +35,10 @@ Status CheckBeginning(const ShardLog& log, const Position& position);
 // above the end of the first jump after the position's epoch.
 std::optional<Gap> LossOf(const PositionScope& scope, const Position& position);
 
-// The page that tells of the loss.
-Page LostPage(const PositionScope& scope, const ShardLog& log, const Gap& loss);
+// Reads the shard's log from the position on: a page of records, or one that tells of a loss. After
+// an error the page is empty. Errors of ShardLog::Read.
+Status ReadPage(const PositionScope& scope, const ShardLog& log, const Position& position,
+                const PageLimits& limits, RecordPage& page);
 
 // A position in a shard; see ShardSet::Seek. All below `published` is in the logs.
 Result<Position> Seek(const PositionScope& scope, const ShardLog& log, Lsn published, StartAt start,

@@ -44,42 +44,58 @@ void WriteMessage(WireWriter& writer, const RecordView& record) {
 
 Status Malformed(const char* what) { return Corruption(std::string("record: ") + what); }
 
-// Sets the field of `record` that `field` carries.
-Status SetField(RecordView& record, const WireField& field) {
-  if (field.type == WireType::kBytes) {
-    switch (field.number) {
-      case kKey:
-        record.key = field.bytes;
-        return Status::Ok();
-      case kNewImage:
-        record.new_image = field.bytes;
-        return Status::Ok();
-      case kOldImage:
-        record.old_image = field.bytes;
-        return Status::Ok();
-    }
-  } else if (field.type == WireType::kVarint) {
-    const bool small = field.value <= UINT32_MAX;
+bool SetBytes(RecordView& record, const WireField& field) {
+  switch (field.number) {
+    case kKey:
+      record.key = field.bytes;
+      return true;
+    case kNewImage:
+      record.new_image = field.bytes;
+      return true;
+    case kOldImage:
+      record.old_image = field.bytes;
+      return true;
+  }
+  return false;
+}
+
+// False also when the value is too large for what it is: CheckRecord would see only a part of it.
+bool SetNumber(RecordView& record, const WireField& field) {
+  if (field.number == kWallMs) {
+    record.wall_ms = field.value;
+    return true;
+  }
+  if (field.value > UINT32_MAX) return false;
+  const auto small = static_cast<uint32_t>(field.value);
+  switch (field.number) {
+    case kKind:
+      record.kind = static_cast<ChangeKind>(small);
+      return true;
+    case kActor:
+      record.actor = static_cast<Actor>(small);
+      return true;
+    case kChangeIndex:
+      record.change_index = small;
+      return true;
+    case kChangeCount:
+      record.change_count = small;
+      return true;
+  }
+  return false;
+}
+
+// Why a field was not set.
+Status FieldProblem(const WireField& field) {
+  if (field.type == WireType::kVarint && field.value > UINT32_MAX) {
     switch (field.number) {
       case kKind:
-        if (!small) return Malformed("unknown kind");
-        record.kind = static_cast<ChangeKind>(field.value);
-        return Status::Ok();
+        return Malformed("unknown kind");
       case kActor:
-        if (!small) return Malformed("unknown actor");
-        record.actor = static_cast<Actor>(field.value);
-        return Status::Ok();
-      case kWallMs:
-        record.wall_ms = field.value;
-        return Status::Ok();
+        return Malformed("unknown actor");
       case kChangeIndex:
-        if (!small) return Malformed("change index out of range");
-        record.change_index = static_cast<uint32_t>(field.value);
-        return Status::Ok();
+        return Malformed("change index out of range");
       case kChangeCount:
-        if (!small) return Malformed("change count out of range");
-        record.change_count = static_cast<uint32_t>(field.value);
-        return Status::Ok();
+        return Malformed("change count out of range");
     }
   }
   return Unsupported("record: unknown field " + std::to_string(field.number));
@@ -107,6 +123,22 @@ std::optional<std::string> CopyOf(const std::optional<ByteView>& bytes) {
 
 }  // namespace
 
+RecordView Record::View() const {
+  return RecordView{.sequence = sequence,
+                    .ordinal = ordinal,
+                    .previous = previous,
+                    .chain = chain,
+                    .age_ms = age_ms,
+                    .wall_ms = wall_ms,
+                    .kind = kind,
+                    .actor = actor,
+                    .change_index = change_index,
+                    .change_count = change_count,
+                    .key = key,
+                    .new_image = new_image,
+                    .old_image = old_image};
+}
+
 Record RecordView::Copy() const {
   return Record{.sequence = sequence,
                 .ordinal = ordinal,
@@ -121,6 +153,25 @@ Record RecordView::Copy() const {
                 .key = std::string(key),
                 .new_image = CopyOf(new_image),
                 .old_image = CopyOf(old_image)};
+}
+
+void RecordPage::Clear() {
+  gap.reset();
+  records.clear();
+  bytes.Clear();
+  next = {};
+  caught_up = end_of_shard = false;
+}
+
+Page RecordPage::Copy() const {
+  Page page{.gap = gap,
+            .records = {},
+            .next = next,
+            .caught_up = caught_up,
+            .end_of_shard = end_of_shard};
+  page.records.reserve(records.size());
+  for (const RecordView& record : records) page.records.push_back(record.Copy());
+  return page;
 }
 
 uint64_t ChainHash(ByteView payload, SequenceNumber sequence, uint64_t previous_chain) {
@@ -158,9 +209,9 @@ uint64_t AppendRecordFrame(std::string& target, const RecordView& record, uint64
   return chain;
 }
 
-Result<RecordView> DecodeRecord(ByteView payload, SequenceNumber sequence) {
+Status DecodeRecord(ByteView payload, SequenceNumber sequence, RecordView& record) {
   if (payload.size() < kRecordPrefixBytes) return Malformed("the payload is too short");
-  RecordView record;
+  record = {};
   record.sequence = sequence;
   record.chain = LoadLittle<uint64_t>(payload.data() + kRecordChainAt);
   record.ordinal = LoadLittle<uint64_t>(payload.data() + kRecordOrdinalAt);
@@ -172,10 +223,12 @@ Result<RecordView> DecodeRecord(ByteView payload, SequenceNumber sequence) {
   WireField field;
   while (!reader.done()) {
     if (!reader.Next(field)) return Malformed("it is not a Protobuf message");
-    TAILRACE_RETURN_IF_ERROR(SetField(record, field));
+    const bool set = field.type == WireType::kBytes    ? SetBytes(record, field)
+                     : field.type == WireType::kVarint ? SetNumber(record, field)
+                                                       : false;
+    if (!set) return FieldProblem(field);
   }
-  TAILRACE_RETURN_IF_ERROR(CheckRecord(record));
-  return record;
+  return CheckRecord(record);
 }
 
 Status CheckFollows(const LogPoint& before, const RecordView& record, ByteView payload) {

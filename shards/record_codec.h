@@ -19,35 +19,6 @@ inline constexpr uint64_t kRecordPreviousAt = 16;  // u64: the shard's sequence 
 inline constexpr uint64_t kRecordAgeAt = 24;       // u64: age_ms
 inline constexpr uint64_t kRecordPrefixBytes = 32;
 
-// A point in a shard log: the record that stands there, or the beginning of the log.
-struct LogPoint {
-  SequenceNumber sequence;  // 0: no record yet.
-  uint64_t ordinal = 0;
-  uint64_t chain = 0;
-
-  friend bool operator==(const LogPoint&, const LogPoint&) = default;
-};
-
-// A record whose bytes belong to somebody else.
-struct RecordView {
-  SequenceNumber sequence;
-  uint64_t ordinal = 0;
-  SequenceNumber previous;
-  uint64_t chain = 0;
-  uint64_t age_ms = 0;
-  uint64_t wall_ms = 0;
-  ChangeKind kind = ChangeKind::kInsert;
-  Actor actor = Actor::kUser;
-  uint32_t change_index = 0;
-  uint32_t change_count = 1;
-  ByteView key;
-  std::optional<ByteView> new_image;
-  std::optional<ByteView> old_image;
-
-  LogPoint point() const { return {sequence, ordinal, chain}; }
-  Record Copy() const;
-};
-
 // The chain hash of a record: over everything in its payload but the hash, its own sequence number
 // and, through the hash of the record before, all earlier records.
 uint64_t ChainHash(ByteView payload, SequenceNumber sequence, uint64_t previous_chain);
@@ -60,7 +31,7 @@ uint64_t AppendRecordFrame(std::string& target, const RecordView& record, uint64
                            wal::FrameSeed seed, Epoch epoch);
 
 // Reads a payload; views point into it. kCorruption and kUnsupported name the field that is wrong.
-Result<RecordView> DecodeRecord(ByteView payload, SequenceNumber sequence);
+Status DecodeRecord(ByteView payload, SequenceNumber sequence, RecordView& record);
 
 // OK when `record`, whose payload this is, comes right after `before`; otherwise kCorruption says
 // what does not fit.

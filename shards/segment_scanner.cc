@@ -1,8 +1,10 @@
 #include "shards/segment_scanner.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "wal/frame.h"
+#include "wal/mutants.h"
 #include "wal/segment.h"
 
 namespace tailrace::shards {
@@ -54,8 +56,15 @@ SegmentScanner::SegmentScanner(std::shared_ptr<const wal::File> file, std::strin
       offset_(offset),
       end_offset_(end_offset),
       before_(before),
-      buffer_offset_(offset),
-      read_bytes_(kReadBytesMin) {}
+      block_offset_(offset),
+      block_end_(offset),
+      read_bytes_(kReadBytesMin),
+      wanted_end_(end_offset) {}
+
+void SegmentScanner::KeepIn(RecordBytes& bytes, uint64_t bytes_wanted) {
+  kept_ = &bytes;
+  if (bytes_wanted < end_offset_ - offset_) wanted_end_ = offset_ + bytes_wanted;
+}
 
 Status SegmentScanner::Damaged(std::string_view what) const {
   std::string message = path_ + ", offset " + std::to_string(offset_);
@@ -65,24 +74,26 @@ Status SegmentScanner::Damaged(std::string_view what) const {
   return Corruption(std::move(message));
 }
 
-// Makes at least `bytes` bytes from offset_ on stand in the buffer; the caller knows that the file
+// Makes at least `bytes` bytes from offset_ on stand in the block; the caller knows that the file
 // has them.
 Status SegmentScanner::Fill(uint64_t bytes) {
-  const uint64_t skip = offset_ - buffer_offset_;
-  if (buffer_.size() >= skip && buffer_.size() - skip >= bytes) return Status::Ok();
-  buffer_.erase(0, std::min<uint64_t>(skip, buffer_.size()));
-  buffer_offset_ = offset_;
-  const uint64_t have = buffer_.size();
-  const uint64_t want = std::min(end_offset_ - offset_, std::max(bytes, read_bytes_));
+  const uint64_t have = block_end_ - offset_;
+  if (have >= bytes) return Status::Ok();
+  const uint64_t ahead = std::min(read_bytes_, wanted_end_ - std::min(wanted_end_, offset_));
+  const uint64_t want = std::min(end_offset_ - offset_, std::max(bytes, ahead));
   read_bytes_ = std::min(read_bytes_ * 4, kReadBytesMax);
-  buffer_.resize(want);
-  auto got = file_->Read(offset_ + have, buffer_.data() + have, want - have);
-  if (!got.ok()) {
-    buffer_.clear();
-    return got.status().WithContext("offset " + std::to_string(offset_ + have));
-  }
-  buffer_.resize(have + *got);
-  if (buffer_.size() < bytes) return Damaged("the file ends in the middle of a record");
+  std::swap(own_[0], own_[1]);
+  own_[0].Clear();
+  const bool is_kept = kept_ != nullptr && !TAILRACE_MUTANT("views-outlive-their-bytes");
+  char* const block = (is_kept ? *kept_ : own_[0]).Take(want);
+  if (have > 0) std::memcpy(block, block_ + (offset_ - block_offset_), have);
+  block_ = block;
+  block_offset_ = offset_;
+  block_end_ = offset_ + have;
+  const auto got = file_->Read(block_end_, block + have, want - have);
+  if (!got.ok()) return got.status().WithContext("offset " + std::to_string(block_end_));
+  block_end_ += *got;
+  if (have + *got < bytes) return Damaged("the file ends in the middle of a record");
   return Status::Ok();
 }
 
@@ -92,31 +103,30 @@ Result<uint64_t> SegmentScanner::CheckFrame(RecordView& record) {
   if (left < wal::kFrameHeaderBytes) return Damaged("too few bytes are left for a record");
   TAILRACE_RETURN_IF_ERROR(Fill(wal::kFrameHeaderBytes));
   wal::FrameHeader frame_header;
-  wal::FrameProblem problem = wal::DecodeFrameHeader(
-      ByteView(buffer_).substr(offset_ - buffer_offset_), seed_, frame_header);
+  wal::FrameProblem problem =
+      wal::DecodeFrameHeader(Bytes(wal::kFrameHeaderBytes), seed_, frame_header);
   if (problem != wal::FrameProblem::kNone) return Damaged(wal::FrameProblemName(problem));
   const uint64_t frame_bytes = frame_header.frame_bytes();
   if (frame_bytes > left) return Damaged(wal::FrameProblemName(wal::FrameProblem::kShort));
   TAILRACE_RETURN_IF_ERROR(Fill(frame_bytes));
-  const ByteView bytes = ByteView(buffer_).substr(offset_ - buffer_offset_, frame_bytes);
-  wal::ParsedFrame frame;
-  problem = wal::ParseFrame(bytes, seed_, header_.epoch, frame);
+  const ByteView bytes = Bytes(frame_bytes);
+  ByteView payload;
+  problem = wal::ParsePayload(bytes, frame_header, seed_, header_.epoch, payload);
   if (problem != wal::FrameProblem::kNone) return Damaged(wal::FrameProblemName(problem));
-  if (frame.header.type != kRecordFrame) return Damaged("the frame is not a record");
-  const ByteView padding = bytes.substr(wal::kFrameHeaderBytes + frame.payload.size());
+  if (frame_header.type != kRecordFrame) return Damaged("the frame is not a record");
+  const ByteView padding = bytes.substr(wal::kFrameHeaderBytes + payload.size());
   if (padding.find_first_not_of('\0') != ByteView::npos) return Damaged("padding is not zero");
-  auto decoded = DecodeRecord(frame.payload, SequenceNumber{frame.header.position});
-  if (decoded.status().code() == StatusCode::kUnsupported) {
-    return decoded.status().WithContext(path_ + ", offset " + std::to_string(offset_));
+  const Status decoded = DecodeRecord(payload, SequenceNumber{frame_header.position}, record);
+  if (decoded.code() == StatusCode::kUnsupported) {
+    return decoded.WithContext(path_ + ", offset " + std::to_string(offset_));
   }
-  if (!decoded.ok()) return Damaged(decoded.status().message());
-  record = *decoded;
+  if (!decoded.ok()) return Damaged(decoded.message());
   const bool is_first = offset_ == wal::kSegmentHeaderBytes;
   if (record.sequence.value < header_.base || (is_first && record.sequence.value > header_.base)) {
     return Damaged("the record belongs to another place");
   }
   if (before_) {
-    const Status follows = CheckFollows(*before_, record, frame.payload);
+    const Status follows = CheckFollows(*before_, record, payload);
     if (!follows.ok()) return Damaged(follows.message());
   }
   return frame_bytes;

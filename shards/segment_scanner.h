@@ -28,6 +28,11 @@ class SegmentScanner {
                  const wal::SegmentHeader& header, uint64_t offset, uint64_t end_offset,
                  std::optional<LogPoint> before);
 
+  // Puts what is read into `bytes`, so that the views of all records stay valid until it is
+  // cleared. About `bytes_wanted` bytes will be asked for: no more are read ahead. Before the first
+  // Next; borrows `bytes`.
+  void KeepIn(RecordBytes& bytes, uint64_t bytes_wanted);
+
   // The next record; false at the end. Its views stay valid until the next call. A record that is
   // damaged, or does not follow the one before it, is kCorruption naming file, offset and the
   // number of the record before; kIoError from the file. After an error the scanner is at its end.
@@ -41,6 +46,7 @@ class SegmentScanner {
 
  private:
   Status Fill(uint64_t bytes);
+  ByteView Bytes(uint64_t bytes) const { return {block_ + (offset_ - block_offset_), bytes}; }
   Result<uint64_t> CheckFrame(RecordView& record);
   Status Damaged(std::string_view what) const;
 
@@ -53,9 +59,15 @@ class SegmentScanner {
   uint64_t record_offset_ = 0;
   std::optional<LogPoint> before_;
 
-  std::string buffer_;  // Bytes of the file from buffer_offset_ on.
-  uint64_t buffer_offset_ = 0;
+  // Bytes of the file from block_offset_ to block_end_. Each read goes into a block of its own,
+  // which begins with what is left of the one before.
+  const char* block_ = nullptr;
+  uint64_t block_offset_;
+  uint64_t block_end_;
   uint64_t read_bytes_;  // What the next read asks for at least; grows while reading on.
+  uint64_t wanted_end_;  // Nothing beyond is asked for before it is needed.
+  RecordBytes* kept_ = nullptr;
+  RecordBytes own_[2];  // Taken in turn, without kept_.
 };
 
 // The index of a segment's records up to `end_offset`, by reading all of them.

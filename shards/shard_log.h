@@ -98,10 +98,11 @@ class ShardLog {
   };
   Bounds bounds() const;
 
-  // The page of records at or above `next`; `page.next` has its sequence number set, the rest is
-  // the caller's. When damage stops it, what was read before it is returned, and the next call
-  // reports it. kNotFound once the shard is gone; kCorruption; kIoError.
-  Result<Page> Read(SequenceNumber next, const PageLimits& limits) const;
+  // Fills the page, in place of what it held, with records at or above `next`; `page.next` has its
+  // sequence number set, the rest is the caller's. When damage stops it, what was read before it is
+  // returned, and the next call reports it. After an error the page is empty. kNotFound once the
+  // shard is gone; kCorruption; kIoError.
+  Status Read(SequenceNumber next, const PageLimits& limits, RecordPage& page) const;
 
   // The number of the first record that is stamped `wall_ms` or later and not trimmed; with none, a
   // number above the last record's. Reads one stretch between two index entries, not the log.
@@ -215,9 +216,9 @@ class ShardLog {
 
   // Reading.
   Status Collect(const Bounds& bounds, SequenceNumber next, const PageLimits& limits,
-                 Page& page) const;
+                 RecordPage& page) const;
   Status CollectFrom(Cursor& cursor, const Bounds& bounds, SequenceNumber next,
-                     const PageLimits& limits, uint64_t& bytes, Page& page, bool& done) const;
+                     const PageLimits& limits, uint64_t& bytes, RecordPage& page, bool& done) const;
   Result<Cursor> FindStart(SequenceNumber next) const;
   Result<Cursor> FollowingSegment(const Cursor& cursor) const;
   Result<Backlog> Measure(const Bounds& bounds, SequenceNumber from) const;

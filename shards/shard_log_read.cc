@@ -19,8 +19,9 @@ ShardLog::Bounds ShardLog::bounds() const {
   return bounds_;
 }
 
-Result<Page> ShardLog::Read(SequenceNumber next, const PageLimits& limits) const {
+Status ShardLog::Read(SequenceNumber next, const PageLimits& limits, RecordPage& page) const {
   while (true) {
+    page.Clear();
     Bounds bounds;
     uint64_t removals = 0;
     {
@@ -29,7 +30,6 @@ Result<Page> ShardLog::Read(SequenceNumber next, const PageLimits& limits) const
       bounds = bounds_;
       removals = removals_;
     }
-    Page page;
     SequenceNumber from = next;
     if (from < bounds.trimmed_below) {
       from = bounds.trimmed_below;
@@ -43,13 +43,14 @@ Result<Page> ShardLog::Read(SequenceNumber next, const PageLimits& limits) const
       // A file may be gone because its records were trimmed meanwhile.
       MutexLock lock(mutex_);
       if (gone_ || bounds_.trimmed_below > from || removals_ != removals) continue;
+      page.Clear();
       return collected;
     }
     page.next.next =
         page.records.empty() ? from : SequenceNumber{page.records.back().sequence.value + 1};
     page.caught_up = collected.ok() && page.next.next > bounds.last.sequence;
     page.end_of_shard = page.caught_up && bounds.ending.has_value();
-    return page;
+    return Status::Ok();
   }
 }
 
@@ -175,7 +176,7 @@ Result<std::optional<SequenceNumber>> ShardLog::FirstSince(const SegmentView& vi
 // Puts records at or above `next`, up to the limits and bounds.last, into the page. On an error the
 // page holds the good records before it.
 Status ShardLog::Collect(const Bounds& bounds, SequenceNumber next, const PageLimits& limits,
-                         Page& page) const {
+                         RecordPage& page) const {
   if (next > bounds.last.sequence) return Status::Ok();
   TAILRACE_ASSIGN_OR_RETURN(Cursor cursor, FindStart(next));
   uint64_t bytes = 0;
@@ -189,10 +190,11 @@ Status ShardLog::Collect(const Bounds& bounds, SequenceNumber next, const PageLi
 
 // As Collect, within the cursor's segment; the cursor ends behind its last record unless done.
 Status ShardLog::CollectFrom(Cursor& cursor, const Bounds& bounds, SequenceNumber next,
-                             const PageLimits& limits, uint64_t& bytes, Page& page,
+                             const PageLimits& limits, uint64_t& bytes, RecordPage& page,
                              bool& done) const {
   SegmentScanner scanner(cursor.view.file, cursor.view.segment->path, cursor.view.header,
                          cursor.offset, cursor.view.end_offset, cursor.before);
+  scanner.KeepIn(page.bytes, limits.bytes_max - std::min(limits.bytes_max, bytes));
   RecordView record;
   while (!done) {
     TAILRACE_ASSIGN_OR_RETURN(const bool more, scanner.Next(record));
@@ -205,7 +207,7 @@ Status ShardLog::CollectFrom(Cursor& cursor, const Bounds& bounds, SequenceNumbe
                         std::to_string(scanner.record_offset()) +
                         ": the shard's last record is another one");
     }
-    page.records.push_back(record.Copy());
+    page.records.push_back(record);
     bytes += scanner.offset() - scanner.record_offset();
     done = record.sequence == bounds.last.sequence || bytes >= limits.bytes_max ||
            page.records.size() >= limits.records_max;

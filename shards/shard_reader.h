@@ -6,10 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "shards/record_bytes.h"
 #include "shards/types.h"
 #include "wal/status.h"
 
 namespace tailrace::shards {
+
+struct RecordView;
 
 // One record of a shard log. It owns its bytes.
 struct Record {
@@ -26,6 +29,37 @@ struct Record {
   std::string key;                       // Storage key.
   std::optional<std::string> new_image;  // Encoded items, as the stream's view type shows.
   std::optional<std::string> old_image;
+
+  RecordView View() const;  // Into this record.
+};
+
+// A point in a shard log: the record that stands there, or the beginning of the log.
+struct LogPoint {
+  SequenceNumber sequence;  // 0: no record yet.
+  uint64_t ordinal = 0;
+  uint64_t chain = 0;
+
+  friend bool operator==(const LogPoint&, const LogPoint&) = default;
+};
+
+// A record whose bytes belong to somebody else. Fields as in Record.
+struct RecordView {
+  SequenceNumber sequence;
+  uint64_t ordinal = 0;
+  SequenceNumber previous;
+  uint64_t chain = 0;
+  uint64_t age_ms = 0;
+  uint64_t wall_ms = 0;
+  ChangeKind kind = ChangeKind::kInsert;
+  Actor actor = Actor::kUser;
+  uint32_t change_index = 0;
+  uint32_t change_count = 1;
+  ByteView key;
+  std::optional<ByteView> new_image;
+  std::optional<ByteView> old_image;
+
+  LogPoint point() const { return {sequence, ordinal, chain}; }
+  Record Copy() const;
 };
 
 // Where a reader stands. Survives restarts: it names no memory. Positions of another store, or
@@ -67,6 +101,21 @@ struct Page {
   bool caught_up = false;  // Nothing more is there now: wait, or come back later.
   bool end_of_shard =
       false;  // Nothing more will ever come: the shard is sealed and read to its end.
+};
+
+// The same as it lies in the shard's files: a view of each record. Read into again and again, it
+// allocates nothing.
+struct RecordPage {
+  std::optional<Gap> gap;
+  std::vector<RecordView> records;  // Views into `bytes`.
+  Position next;
+  bool caught_up = false;
+  bool end_of_shard = false;
+  RecordBytes bytes;
+
+  // Empties it and keeps its memory.
+  void Clear();
+  Page Copy() const;
 };
 
 // What a shard still has for a reader.

@@ -592,14 +592,17 @@ Result<Position> ShardSet::Seek(StreamId stream, ShardId shard, StartAt start,
   return shards::Seek(state_->scope(), *log, published(), start, number, wall_ms);
 }
 
-Result<Page> ShardSet::Read(const Position& position, const PageLimits& limits) const {
+Status ShardSet::Read(const Position& position, const PageLimits& limits, RecordPage& page) const {
   const State& s = *state_;
+  page.Clear();
   TAILRACE_ASSIGN_OR_RETURN(const LogPointer log, s.Find(position));
-  const std::optional<Gap> loss = LossOf(s.scope(), position);
-  if (loss) return LostPage(s.scope(), *log, *loss);
-  TAILRACE_ASSIGN_OR_RETURN(Page page, log->Read(position.next, limits));
-  page.next = PositionIn(s.scope(), *log, page.next.next);
-  return page;
+  return ReadPage(s.scope(), *log, position, limits, page);
+}
+
+Result<Page> ShardSet::Read(const Position& position, const PageLimits& limits) const {
+  RecordPage page;
+  TAILRACE_RETURN_IF_ERROR(Read(position, limits, page));
+  return page.Copy();
 }
 
 Result<Backlog> ShardSet::BacklogFrom(const Position& position) const {
@@ -612,11 +615,16 @@ Result<bool> ShardSet::Wait(const Position& position, uint64_t timeout_ms) const
 }
 
 Result<bool> ShardSet::WaitAny(const std::vector<Position>& positions, uint64_t timeout_ms) const {
+  Bell bell;
+  return WaitAny(positions, timeout_ms, bell, [] {});
+}
+
+Result<bool> ShardSet::WaitAny(const std::vector<Position>& positions, uint64_t timeout_ms,
+                               Bell& bell, const std::function<void()>& on_ring) const {
   const State& s = *state_;
   const auto deadline = std::chrono::steady_clock::now() +
                         std::chrono::milliseconds(std::min(timeout_ms, kWaitMsMax));
   // Watched from before the first look, so that nothing comes between the look and the sleep.
-  Bell bell;
   std::vector<Watching> watching;
   watching.reserve(positions.size());
   for (const Position& position : positions) {
@@ -625,6 +633,7 @@ Result<bool> ShardSet::WaitAny(const std::vector<Position>& positions, uint64_t 
     watching.emplace_back(std::move(log), bell);
   }
   do {
+    on_ring();
     for (size_t i = 0; i < positions.size(); ++i) {
       TAILRACE_ASSIGN_OR_RETURN(const bool ready, watching[i].log().Ready(positions[i].next));
       if (ready) return true;

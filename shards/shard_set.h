@@ -5,11 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "shards/bell.h"
 #include "shards/options.h"
 #include "shards/retention_pin.h"
 #include "shards/shard_reader.h"
@@ -81,8 +83,11 @@ class ShardSet {
   Result<Position> Seek(StreamId stream, ShardId shard, StartAt start, SequenceNumber number = {},
                         uint64_t wall_ms = 0) const;
 
-  // The next page from `position` on, up to the published end. Errors: kNotFound (shard unknown or
-  // gone), kInvalidArgument (a position of another store), kCorruption (file and offset), kIoError.
+  // Fills the page, in place of what it held, with what comes from `position` on, up to the
+  // published end. After an error it is empty. Errors: kNotFound (shard unknown or gone),
+  // kInvalidArgument (a position of another store), kCorruption (file and offset), kIoError.
+  Status Read(const Position& position, const PageLimits& limits, RecordPage& page) const;
+  // The same, copied out.
   Result<Page> Read(const Position& position, const PageLimits& limits) const;
 
   // Waits without using the CPU until Read(position) would show something (a record, a gap, the end
@@ -92,6 +97,11 @@ class ShardSet {
   // The same for several shards at once: until any of them would show something. One sleep, no
   // polling.
   Result<bool> WaitAny(const std::vector<Position>& positions, uint64_t timeout_ms) const;
+
+  // The same, asleep at the caller's bell, which others may ring too: before every look `on_ring`
+  // is called, which may publish.
+  Result<bool> WaitAny(const std::vector<Position>& positions, uint64_t timeout_ms, Bell& bell,
+                       const std::function<void()>& on_ring) const;
 
   // The Trim frame that retention asks for at this store age: each shard is trimmed behind its last
   // record that is as old as its stream's retention, and a sealed one that is so old as a whole

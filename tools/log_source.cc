@@ -119,7 +119,8 @@ Result<std::vector<LogSource>> SourcesAt(wal::FileSystem& fs, const std::string&
 
 Result<ChangeRecord> ReadRecord(const LogSource& source, const shards::Record& record) {
   if (source.keys) {
-    return engine::ViewRecord(source.store, source.stream, *source.keys, source.shard, record);
+    return engine::ViewRecord({source.store, source.stream.id, source.stream.view, *source.keys},
+                              source.shard, record.View());
   }
   // Without the schema a key can still be told from another, and images say it all.
   shards::Record without_key = record;
@@ -127,7 +128,8 @@ Result<ChangeRecord> ReadRecord(const LogSource& source, const shards::Record& r
   const KeySchema any{.partition = {"storage_key", ScalarType::kB}};
   TAILRACE_ASSIGN_OR_RETURN(without_key.key,
                             EncodeKey(any, Item{{"storage_key", Value::B(record.key)}}));
-  return engine::ViewRecord(source.store, source.stream, any, source.shard, without_key);
+  return engine::ViewRecord({source.store, source.stream.id, source.stream.view, any}, source.shard,
+                            without_key.View());
 }
 
 Result<shards::OfflineReport> ReadSource(wal::FileSystem& fs, const LogSource& source,

@@ -77,18 +77,20 @@ FrameProblem DecodeFrameHeader(ByteView bytes, FrameSeed seed, FrameHeader& head
 }
 
 FrameProblem ParseFrame(ByteView bytes, FrameSeed seed, Epoch epoch, ParsedFrame& frame) {
-  FrameHeader header;
-  const FrameProblem problem = DecodeFrameHeader(bytes, seed, header);
+  const FrameProblem problem = DecodeFrameHeader(bytes, seed, frame.header);
   if (problem != FrameProblem::kNone) return problem;
+  return ParsePayload(bytes, frame.header, seed, epoch, frame.payload);
+}
+
+FrameProblem ParsePayload(ByteView bytes, const FrameHeader& header, FrameSeed seed, Epoch epoch,
+                          ByteView& payload) {
   if (header.epoch != epoch) return FrameProblem::kEpoch;
   if (header.frame_bytes() > bytes.size()) return FrameProblem::kShort;
-  const ByteView payload = bytes.substr(kFrameHeaderBytes, header.payload_bytes);
+  payload = bytes.substr(kFrameHeaderBytes, header.payload_bytes);
   if (header.payload_hash != PayloadHash(header.type, payload, seed) &&
       !TAILRACE_MUTANT("payload-hash-ignored")) {
     return FrameProblem::kPayloadHash;
   }
-  frame.header = header;
-  frame.payload = payload;
   return FrameProblem::kNone;
 }
 

@@ -75,6 +75,10 @@ struct ParsedFrame {
 // caller's to compare; `frame` is set.
 FrameProblem ParseFrame(ByteView bytes, FrameSeed seed, Epoch epoch, ParsedFrame& frame);
 
+// The second half of ParseFrame, for whoever has decoded the header.
+FrameProblem ParsePayload(ByteView bytes, const FrameHeader& header, FrameSeed seed, Epoch epoch,
+                          ByteView& payload);
+
 // What an Epoch frame says.
 struct EpochFrame {
   Lsn old_end;

@@ -29,6 +29,11 @@ void Positions::RaiseSafe() {
   }
   if (safe <= safe_.value.load()) return;
   Move(safe_, safe);
+  if (ring_leader_) return ring_leader_();
+  WakeFanOut();
+}
+
+void Positions::WakeFanOut() {
   if (!fan_out_sleeps_) return;
   fan_out_sleeps_ = false;  // So that it is woken once.
   fan_out_wakes_.NotifyOne();
@@ -164,6 +169,21 @@ Positions::Haste::Haste(Positions& positions) : positions_(positions) {
 Positions::Haste::~Haste() {
   MutexLock lock(positions_.mutex_);
   --positions_.in_haste_;
+}
+
+Positions::Lead::Lead(Positions& positions, std::function<void()> ring) : positions_(positions) {
+  MutexLock lock(positions_.mutex_);
+  if (positions_.ring_leader_) return;
+  positions_.ring_leader_ = std::move(ring);
+  taken_ = true;
+}
+
+Positions::Lead::~Lead() {
+  if (!taken_) return;
+  MutexLock lock(positions_.mutex_);
+  positions_.ring_leader_ = nullptr;
+  const bool is_left = positions_.fanned_out() < positions_.safe();
+  if (is_left && !TAILRACE_MUTANT("leader-leaves-it-undone")) positions_.WakeFanOut();
 }
 
 void Positions::Fail(const Status& cause) {

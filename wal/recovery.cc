@@ -344,23 +344,26 @@ Result<RunFound> Planner::ReadRun(const Run& run, std::optional<Lsn> bound) {
 Status Planner::ReadFrame(const ParsedFrame& frame, const SegmentImage& image, RunFound& found,
                           std::vector<Lsn>& frames) const {
   const Lsn at{frame.header.position};
-  const std::string place = image.path() + ": offset " + std::to_string(image.OffsetOf(at)) + ", " +
-                            Range(at, at + frame.header.frame_bytes()) + ": ";
+  // Made only when needed: there may be millions of frames.
+  const auto place = [&] {
+    return image.path() + ": offset " + std::to_string(image.OffsetOf(at)) + ", " +
+           Range(at, at + frame.header.frame_bytes()) + ": ";
+  };
   const bool starts_epoch = at.value == image.header().epoch_start;
   if (starts_epoch != (frame.header.type == FrameType::kEpoch)) {
-    return Corruption(place + "an epoch begins with its Epoch frame, and only there is one");
+    return Corruption(place() + "an epoch begins with its Epoch frame, and only there is one");
   }
   const uint8_t type = static_cast<uint8_t>(frame.header.type);
   if (type < kFirstCallerFrame && (type < static_cast<uint8_t>(FrameType::kPad) ||
                                    type > static_cast<uint8_t>(FrameType::kClose))) {
-    return Unsupported(place + "frame type " + std::to_string(type) +
+    return Unsupported(place() + "frame type " + std::to_string(type) +
                        " is not known to this build");
   }
   if (starts_epoch) {
     found.epoch_frame = DecodeEpochFrame(frame.payload);
     if (!found.epoch_frame || found.epoch_frame->new_start != at ||
         found.epoch_frame->old_end > at || found.epoch_frame->old_epoch >= frame.header.epoch) {
-      return Corruption(place + "the Epoch frame contradicts its place");
+      return Corruption(place() + "the Epoch frame contradicts its place");
     }
   }
   found.mark = std::max(found.mark, Lsn{frame.header.mark});
@@ -543,7 +546,9 @@ Status ApplyRecovery(FileSystem& fs, const std::string& directory, const Recover
   }
   for (const UnprovenSegment& segment : plan.unproven) {
     if (TAILRACE_MUTANT("unproven-tail-not-rewritten")) break;
-    std::string bytes = EncodeSegmentHeader(segment.header);
+    std::string bytes;
+    bytes.reserve(kSegmentHeaderBytes + segment.data.size());
+    bytes += EncodeSegmentHeader(segment.header);
     bytes += segment.data;
     TAILRACE_RETURN_IF_ERROR(ReplaceFile(fs, segment.path, bytes));
   }

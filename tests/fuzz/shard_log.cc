@@ -23,11 +23,12 @@ void CheckRecord(const shards::RecordView& record, uint64_t previous_chain) {
   wal::ParsedFrame parsed;
   Require(wal::ParseFrame(frame, wal::FrameSeed{1}, Epoch{1}, parsed) == wal::FrameProblem::kNone,
           "a record that was encoded is a frame");
-  const auto again = shards::DecodeRecord(parsed.payload, record.sequence);
-  Require(again.ok(), "a record that was encoded can be read: " + again.status().ToString());
-  Require(again->chain == chain && again->ordinal == record.ordinal && again->key == record.key &&
-              again->new_image == record.new_image && again->old_image == record.old_image &&
-              again->previous == record.previous && again->kind == record.kind,
+  shards::RecordView again;
+  const Status decoded = shards::DecodeRecord(parsed.payload, record.sequence, again);
+  Require(decoded.ok(), "a record that was encoded can be read: " + decoded.ToString());
+  Require(again.chain == chain && again.ordinal == record.ordinal && again.key == record.key &&
+              again.new_image == record.new_image && again.old_image == record.old_image &&
+              again.previous == record.previous && again.kind == record.kind,
           "a record that was encoded is the same");
 }
 

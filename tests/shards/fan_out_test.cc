@@ -173,6 +173,79 @@ TEST(FanOutTest, AShardLogThatCannotBeWrittenStopsIt) {
   EXPECT_LT(rig.positions->fanned_out(), at);
 }
 
+// Reads a shard to its end, asleep whenever it is caught up.
+void FollowToTheEnd(Rig& rig, ShardId shard) {
+  auto position = rig.shards->Seek(kStream, shard, StartAt::kTrimHorizon);
+  ASSERT_OK(position);
+  for (uint64_t ordinal = 1;;) {
+    const auto page = rig.shards->Read(*position, {.records_max = 3});
+    ASSERT_OK(page);
+    EXPECT_FALSE(page->gap);
+    for (const Record& record : page->records) ASSERT_EQ(record.ordinal, ordinal++);
+    if (page->end_of_shard) return;
+    position = page->next;
+    if (!page->caught_up) continue;
+    const auto woken = rig.fan_out->WaitAny({*position}, 60'000);
+    ASSERT_OK(woken);
+    ASSERT_TRUE(*woken) << "shard " << shard.value << " has nothing behind record " << ordinal;
+  }
+}
+
+// Whoever folds: the thread, or one of the readers in its place.
+TEST(FanOutTest, ReadersThatWaitGetEverything) {
+  for (const auto durability : {wal::Durability::kSync, wal::Durability::kBuffered}) {
+    Random random(tailrace::test::TestSeed());
+    TestJournal frames = Frames(random, 500);
+    frames.DisableStream(kStream);
+    uint64_t changes = 0;
+    for (const auto& [id, shard] : frames.model()) changes += shard.records.size();
+    Rig rig(durability);
+    rig.fan_out->Start();
+    rig.Append(frames.frames().front());
+    ASSERT_OK(rig.positions->WaitFannedOut(rig.entered));
+    std::vector<std::thread> readers;
+    for (uint64_t shard = 1; shard <= 3; ++shard) {
+      readers.emplace_back([&rig, shard] { FollowToTheEnd(rig, ShardId{shard}); });
+    }
+    for (size_t i = 1; i < frames.frames().size(); ++i) {
+      const Lsn end = rig.Append(frames.frames()[i]);
+      // Readers fall asleep in between, sometimes.
+      if (!random.OneIn(10)) continue;
+      ASSERT_OK(rig.positions->WaitFannedOut(end));
+    }
+    for (std::thread& reader : readers) reader.join();
+    EXPECT_EQ(CountRecords(*rig.shards), changes);
+    EXPECT_EQ(rig.failures, 0);
+  }
+}
+
+TEST(FanOutTest, AReaderThatFoldsReportsWhatFails) {
+  Random random(1);
+  const TestJournal frames = Frames(random, 1);
+  Rig rig(wal::Durability::kBuffered);
+  rig.fan_out->Start();
+  rig.Append(frames.frames().front());
+  ASSERT_OK(rig.positions->WaitFannedOut(rig.entered));
+  rig.fs.Inject({.call = SimCall::kWrite,
+                 .path_part = "/streams",
+                 .nth = 1,
+                 .for_ever = true,
+                 .status = NoSpace("injected")});
+  const auto position = rig.shards->Seek(kStream, ShardId{1}, StartAt::kTrimHorizon);
+  ASSERT_OK(position);
+  std::thread reader([&] {
+    // As after any failure: nothing comes, and the end of the streams ends the wait.
+    EXPECT_EQ(rig.fan_out->WaitAny({*position}, 60'000).status().code(), StatusCode::kClosed);
+  });
+  for (size_t i = 1; i < frames.frames().size(); ++i) rig.Append(frames.frames()[i]);
+  rig.fan_out->RequestCapture(rig.entered);
+  EXPECT_EQ(rig.fan_out->TakeCapture(rig.entered).status().code(), StatusCode::kNoSpace);
+  rig.fan_out->Stop();
+  rig.shards->Close();
+  reader.join();
+  EXPECT_EQ(rig.failures, 1);
+}
+
 TEST(FanOutTest, StopEndsWaitsForCaptures) {
   Rig rig(wal::Durability::kSync);
   rig.fan_out->Start();

@@ -112,6 +112,55 @@ TEST(ShardLogTest, SegmentsRollBySizeAndByAge) {
   EXPECT_EQ(stats[0].bytes, bytes);
 }
 
+// A page that is read in many pieces, from several segments: its views stay what they were while
+// other pages are read, and once the records have been trimmed and their files removed.
+TEST(ShardLogTest, APageKeepsWhatItsRecordsPointInto) {
+  SimFs fs;
+  Random random(tailrace::test::TestSeed());
+  TestJournal journal;
+  journal.EnableStream(kStream, TableId{1}, ViewType::kNewAndOldImages, 1, kShard);
+  for (int i = 0; i < 300; ++i) journal.Commit({RandomChange(random, kStream, 20, 4000)});
+  auto set = ShardSet::Open(fs, "/streams", kStore, journal.epoch(), {}, journal.jumps(),
+                            {.segment_bytes_max = 200'000, .open_files_max = 8});
+  ASSERT_OK(set);
+  ASSERT_OK(FoldFrom(journal, Lsn{0}, **set));
+  const std::vector<Record>& expected = journal.model().at(kShard).records;
+  const auto start = (*set)->Seek(kStream, kShard, StartAt::kTrimHorizon);
+  ASSERT_OK(start);
+  const PageLimits all{.records_max = 1000, .bytes_max = 1 << 30};
+  RecordPage page;
+  const auto expect_all = [&] {
+    ASSERT_EQ(page.records.size(), expected.size());
+    for (size_t i = 0; i < expected.size(); ++i) {
+      ASSERT_EQ(CompareRecords(page.records[i].Copy(), expected[i]), "");
+    }
+  };
+  for (int round = 0; round < 3; ++round) {  // Into the same memory again.
+    ASSERT_OK((*set)->Read(*start, all, page));
+    expect_all();
+  }
+  RecordPage other;
+  ASSERT_OK((*set)->Read(*start, {.records_max = 50}, other));
+  EXPECT_EQ(other.records.size(), 50u);
+  frames::Trim trim;
+  frames::ShardTrim* const to_end = trim.add_trims();
+  to_end->set_stream(kStream.value);
+  to_end->set_shard(kShard.value);
+  to_end->set_below(journal.end().value);
+  const Lsn folded = journal.end();
+  journal.Trim(trim);
+  ASSERT_OK(FoldFrom(journal, folded, **set));
+  const auto freed = (*set)->RemoveTrimmed((*set)->Capture());
+  ASSERT_OK(freed);
+  EXPECT_GT(*freed, 0u);
+  ASSERT_OK((*set)->Read(*start, all, other));
+  EXPECT_TRUE(other.gap.has_value());
+  EXPECT_TRUE(other.records.empty());
+  expect_all();
+  EXPECT_EQ((*set)->Read({}, all, page).code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(page.records.empty());
+}
+
 // Folding from any checkpoint, after any amount was written behind it, gives the same files as
 // folding once: names and bytes, index files included.
 // What was written behind the checkpoint need not come again: a power loss may take it back.

@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -126,6 +128,34 @@ TEST(PositionsTest, HasteEndsTheGathering) {
   stop = true;
   positions.Interrupt();
   fan_out.join();
+}
+
+// What becomes safe rings the leader and leaves fan-out asleep, until the leader goes.
+TEST(PositionsTest, ALeaderIsToldInFanOutsPlaceAndLeavesItTheRest) {
+  Positions positions(Durability::kBuffered, kStart, 0);
+  const std::atomic<bool> never{false};
+  uint64_t rings = 0;
+  std::optional<Positions::Lead> lead(std::in_place, positions, [&rings] { ++rings; });
+  ASSERT_TRUE(lead->taken());
+  {
+    const Positions::Lead second(positions, [] { FAIL() << "there is one leader at a time"; });
+    EXPECT_FALSE(second.taken());
+  }
+  std::atomic<uint64_t> woken_at{0};
+  std::thread fan_out([&] {
+    const auto safe = positions.AwaitFanOutWork(kStart, never);
+    ASSERT_OK(safe);
+    woken_at = safe->value;
+  });
+  positions.Enter(kStart, Lsn{kStart.value + 10});
+  EXPECT_EQ(rings, 1u);
+  positions.AdvanceFannedOut(Lsn{kStart.value + 10});
+  positions.Enter(Lsn{kStart.value + 10}, Lsn{kStart.value + 20});
+  EXPECT_EQ(rings, 2u);
+  lead.reset();
+  fan_out.join();
+  EXPECT_GE(woken_at, kStart.value + 10);
+  EXPECT_TRUE(Positions::Lead(positions, [] {}).taken());
 }
 
 TEST(PositionsDeathTest, ABrokenOrderStopsTheProcess) {

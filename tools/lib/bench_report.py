@@ -108,8 +108,8 @@ def targets():
                      write_case("tailrace", "buffered", value, 1),
                      write_case("tailrace_nostream", "buffered", value, 1), RATE, 0.85, 0.95)
     for where in ("files", "buffer", "absent"):
-        yield Target(f"Get ({where}) ÷ RocksDB", f"read/get/tailrace/{where}",
-                     f"read/get/rocksdb_put/{where}", RATE, 0.9, 1.2)
+        yield Target(f"Get ({where}) ÷ RocksDB Get of the same bytes", f"read/get/tailrace/{where}",
+                     f"read/get/rocksdb_items/{where}", RATE, 0.9, 1.2)
     yield Target("stream scan ÷ GetUpdatesSince", "stream_scan/tailrace",
                  "stream_scan/rocksdb_outbox", "bytes_per_second", 5, 20)
     yield Target("recovery ÷ RocksDB's WAL recovery (time)", "recovery/tailrace",
