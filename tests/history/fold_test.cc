@@ -47,8 +47,6 @@ const KeySchema kKeys{{"id", ScalarType::kN}, std::nullopt};
 struct Stored {
   Lsn lsn;
   std::string image;
-
-  friend bool operator==(const Stored&, const Stored&) = default;
 };
 using Items = std::map<std::string, Stored>;  // By storage key.
 using State = std::map<TableId, Items>;       // Indexes have numbers like tables.
