@@ -124,9 +124,8 @@ void AddReadCases() {
     AddCase(std::string("stream_scan/") + NameOf(kind),
             [=](benchmark::State& state) { RunStreamScan(state, kind, Decoding::kNone); });
   }
-  AddCase("stream_scan/tailrace/items", [](benchmark::State& state) {
-    RunStreamScan(state, Kind::kTailrace, Decoding::kItems);
-  });
+  AddCase("stream_scan/tailrace/items",
+          [](benchmark::State& state) { RunStreamScan(state, Kind::kTailrace, Decoding::kItems); });
 }
 
 }  // namespace tailrace::bench

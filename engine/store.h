@@ -285,12 +285,12 @@ struct ChangePage {
 };
 
 // A page of a shard as it lies in the shard's files: checked like a ChangePage, and nothing decoded
-// or copied out. Beside gap, next, caught_up and end_of_shard, which are as there, it has `records`:
-// what the files have of each record, the key in the form in which the table stores it, and images
-// in the encoding of items (docs/item-format.md), which DecodeItem in engine/item_codec.h reads.
-// They are views into the page's own memory: good until it is read into again or destroyed, also
-// once the shard has expired. Keep the page for the next call: it then allocates nothing.
-// Thread-compatible.
+// or copied out. Beside gap, next, caught_up and end_of_shard, which are as there, it has
+// `records`: what the files have of each record, the key in the form in which the table stores it,
+// and images in the encoding of items (docs/item-format.md), which DecodeItem in
+// engine/item_codec.h reads. They are views into the page's own memory: good until it is read into
+// again or destroyed, also once the shard has expired. Keep the page for the next call: it then
+// allocates nothing. Thread-compatible.
 struct EncodedPage : shards::RecordPage {
   // Of a record of this page. kCorruption: its bytes cannot be read.
   Result<Item> DecodeKeys(const RecordView& record) const;

@@ -11,8 +11,8 @@ namespace tailrace::shards {
 // Thread-safe. Rings while nobody sleeps are kept.
 class Bell {
  public:
-  // The bell stays until the call returns: whoever rings holds the lock under which it is taken off.
-  // Woken with the bell's own lock held, the sleeper would fall asleep once more, at that.
+  // The bell stays until the call returns: whoever rings holds the lock under which it is taken
+  // off. Woken with the bell's own lock held, the sleeper would fall asleep once more, at that.
   void Ring() {
     {
       MutexLock lock(mutex_);

@@ -103,8 +103,8 @@ Result<uint64_t> SegmentScanner::CheckFrame(RecordView& record) {
   if (left < wal::kFrameHeaderBytes) return Damaged("too few bytes are left for a record");
   TAILRACE_RETURN_IF_ERROR(Fill(wal::kFrameHeaderBytes));
   wal::FrameHeader frame_header;
-  wal::FrameProblem problem = wal::DecodeFrameHeader(Bytes(wal::kFrameHeaderBytes), seed_,
-                                                     frame_header);
+  wal::FrameProblem problem =
+      wal::DecodeFrameHeader(Bytes(wal::kFrameHeaderBytes), seed_, frame_header);
   if (problem != wal::FrameProblem::kNone) return Damaged(wal::FrameProblemName(problem));
   const uint64_t frame_bytes = frame_header.frame_bytes();
   if (frame_bytes > left) return Damaged(wal::FrameProblemName(wal::FrameProblem::kShort));

@@ -218,8 +218,7 @@ class ShardLog {
   Status Collect(const Bounds& bounds, SequenceNumber next, const PageLimits& limits,
                  RecordPage& page) const;
   Status CollectFrom(Cursor& cursor, const Bounds& bounds, SequenceNumber next,
-                     const PageLimits& limits, uint64_t& bytes, RecordPage& page,
-                     bool& done) const;
+                     const PageLimits& limits, uint64_t& bytes, RecordPage& page, bool& done) const;
   Result<Cursor> FindStart(SequenceNumber next) const;
   Result<Cursor> FollowingSegment(const Cursor& cursor) const;
   Result<Backlog> Measure(const Bounds& bounds, SequenceNumber from) const;

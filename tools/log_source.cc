@@ -128,8 +128,8 @@ Result<ChangeRecord> ReadRecord(const LogSource& source, const shards::Record& r
   const KeySchema any{.partition = {"storage_key", ScalarType::kB}};
   TAILRACE_ASSIGN_OR_RETURN(without_key.key,
                             EncodeKey(any, Item{{"storage_key", Value::B(record.key)}}));
-  return engine::ViewRecord({source.store, source.stream.id, source.stream.view, any},
-                            source.shard, without_key.View());
+  return engine::ViewRecord({source.store, source.stream.id, source.stream.view, any}, source.shard,
+                            without_key.View());
 }
 
 Result<shards::OfflineReport> ReadSource(wal::FileSystem& fs, const LogSource& source,

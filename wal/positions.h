@@ -95,8 +95,8 @@ class Positions {
   };
 
   // A waiting reader in fan-out's place: while one exists, whatever becomes safe is not told to
-  // fan-out but to the leader, who folds it. To wake a thread that then wakes the reader takes twice
-  // as long. What the leader leaves undone is fan-out's when it goes. There is one at a time.
+  // fan-out but to the leader, who folds it. To wake a thread that then wakes the reader takes
+  // twice as long. What the leader leaves undone is fan-out's when it goes. There is one at a time.
   class Lead {
    public:
     // `ring` wakes the leader; it is called with the positions' lock held.
