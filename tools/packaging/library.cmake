@@ -8,7 +8,7 @@ include(CMakePackageConfigHelpers)
 set(TAILRACE_PUBLIC_HEADERS
   engine/store.h engine/consumer.h engine/durable_reader.h engine/local_server.h
   engine/local_store.h engine/merged_reader.h engine/replay.h engine/store_follower.h
-  engine/table_as_of.h shards/sequence_number.h)
+  engine/table_as_of.h engine/item_codec.h shards/sequence_number.h)
 
 # The public headers, with their includes of one another turned into "tailrace/...", in a folder
 # that holds nothing else: an embedder may have an engine/ or a shards/ of its own.
