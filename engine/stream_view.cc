@@ -1,14 +1,16 @@
 #include "engine/stream_view.h"
 
-#include <cinttypes>
-#include <cstdio>
-
 #include "engine/item_codec.h"
 #include "wal/coding.h"
 #include "wal/hash.h"
 
 namespace tailrace::engine {
 namespace {
+
+// 16 digits.
+void WriteHex(uint64_t number, char* target) {
+  for (int i = 15; i >= 0; --i, number >>= 4) target[i] = "0123456789abcdef"[number & 15];
+}
 
 // A hash of who the record is, so that it is the same whenever and wherever it is read.
 std::string EventId(StoreId store, StreamId stream, SequenceNumber sequence) {
@@ -17,8 +19,9 @@ std::string EventId(StoreId store, StreamId stream, SequenceNumber sequence) {
   StoreLittle(identity + 8, stream.value);
   StoreLittle(identity + 16, sequence.value);
   const ByteView bytes(identity, sizeof identity);
-  char text[33];
-  std::snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64, Hash64(bytes, 1), Hash64(bytes, 2));
+  std::string text(32, '0');
+  WriteHex(Hash64(bytes, 1), text.data());
+  WriteHex(Hash64(bytes, 2), text.data() + 16);
   return text;
 }
 

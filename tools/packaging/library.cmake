@@ -6,8 +6,8 @@ include(CMakePackageConfigHelpers)
 
 # What embedders may include; what these include in turn comes along by itself.
 set(TAILRACE_PUBLIC_HEADERS
-  engine/store.h engine/backup.h engine/consumer.h engine/durable_reader.h engine/local_server.h
-  engine/local_store.h engine/merged_reader.h engine/replay.h engine/salvage.h
+  engine/store.h engine/backup.h engine/consumer.h engine/durable_reader.h engine/item_codec.h
+  engine/local_server.h engine/local_store.h engine/merged_reader.h engine/replay.h engine/salvage.h
   engine/store_follower.h engine/table_as_of.h shards/sequence_number.h)
 
 # The public headers, with their includes of one another turned into "tailrace/...", in a folder
