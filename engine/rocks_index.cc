@@ -4,6 +4,7 @@
 #include <rocksdb/table.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 
 #include "engine/rocks_fs.h"
@@ -46,6 +47,15 @@ class NoLog final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
+// Few and large: a file's filter and its index are a block each, of a megabyte if the file is
+// large. One that fits into no shard is read and unpacked for every look.
+int CacheShardBits(const ItemIndexOptions& options) {
+  constexpr uint64_t kShardBytes = 4ull << 20;
+  constexpr int kBitsMax = 6;
+  const uint64_t shards = std::max<uint64_t>(1, options.block_cache_bytes / kShardBytes);
+  return std::min(kBitsMax, static_cast<int>(std::bit_width(shards)) - 1);
+}
+
 rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   rocksdb::Options options;
   options.env = env;
@@ -60,7 +70,7 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   options.disable_auto_compactions = !from.background_work;
   if (!from.background_work) options.info_log = std::make_shared<NoLog>();
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(from.block_cache_bytes);
+  table.block_cache = rocksdb::NewLRUCache(from.block_cache_bytes, CacheShardBits(from));
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));
   table.format_version = 5;
   table.checksum = rocksdb::kXXH3;
