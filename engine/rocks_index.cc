@@ -4,6 +4,7 @@
 #include <rocksdb/table.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 
 #include "engine/rocks_fs.h"
@@ -48,6 +49,15 @@ class NoLog final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
+// Few and large: a file's filter and its index are a block each, of a megabyte if the file is
+// large. One that fits into no shard is read and unpacked for every look.
+int CacheShardBits(const ItemIndexOptions& options) {
+  constexpr uint64_t kShardBytes = 4ull << 20;
+  constexpr int kBitsMax = 6;
+  const uint64_t shards = std::max<uint64_t>(1, options.block_cache_bytes / kShardBytes);
+  return std::min(kBitsMax, static_cast<int>(std::bit_width(shards)) - 1);
+}
+
 rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   rocksdb::Options options;
   options.env = env;
@@ -68,7 +78,7 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
     options.stats_persist_period_sec = 0;
   }
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(from.block_cache_bytes);
+  table.block_cache = rocksdb::NewLRUCache(from.block_cache_bytes, CacheShardBits(from));
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));
   table.format_version = 5;
   table.checksum = rocksdb::kXXH3;
