@@ -18,7 +18,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 EXPECTED = "2 items\n3 inserts, 1 removes\n"
 ENTRIES = {"engine/store.h", "engine/backup.h", "engine/consumer.h", "engine/durable_reader.h",
            "engine/local_server.h", "engine/local_store.h", "engine/merged_reader.h",
-           "engine/replay.h", "engine/salvage.h", "engine/store_follower.h", "engine/table_as_of.h",
+           "engine/item_codec.h", "engine/replay.h", "engine/salvage.h",
+           "engine/store_follower.h", "engine/table_as_of.h",
            "shards/sequence_number.h"}
 
 

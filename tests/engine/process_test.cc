@@ -190,6 +190,11 @@ std::map<std::string, std::function<Status(Store&)>> EveryCall(StreamId stream,
       {"SeekShard",
        [=](Store& s) { return s.SeekShard(stream, position.shard, StartAt::kLatest).status(); }},
       {"ReadShard", [=](Store& s) { return s.ReadShard(position).status(); }},
+      {"ReadEncoded",
+       [=](Store& s) {
+         EncodedPage page;
+         return s.ReadEncoded(position, {}, page);
+       }},
       {"WaitShard", [=](Store& s) { return s.WaitShard(position, 60'000).status(); }},
       {"WaitShards", [=](Store& s) { return s.WaitShards({position}, 60'000).status(); }},
       {"SplitShard", [=](Store& s) { return s.SplitShard(stream, position.shard).status(); }},
@@ -201,6 +206,7 @@ std::map<std::string, std::function<Status(Store&)>> EveryCall(StreamId stream,
       {"RunMaintenance", [](Store& s) { return s.RunMaintenance(); }},
       {"ConfirmDowntime", [](Store& s) { return s.ConfirmDowntime(); }},
       {"Stats", [](Store& s) { return s.Stats().status(); }},
+      {"Backup", [](Store& s) { return s.Backup("/nowhere/backup").status(); }},
       {"Close", [](Store& s) { return s.Close(); }},
   };
 }
