@@ -6,6 +6,7 @@
 
 #include "wal/coding.h"
 #include "wal/hash.h"
+#include "wal/mutants.h"
 
 namespace tailrace::engine {
 namespace {
@@ -141,6 +142,8 @@ Status ManifestGuard::CheckRecords() {
   constexpr uint64_t kLogBlockBytes = 32 << 10;
   constexpr uint64_t kHeaderBytes = 7;  // Checksum u32, length u16, type u8.
   constexpr uint64_t kLengthAt = 4;
+  constexpr uint64_t kTypeAt = 6;
+  constexpr char kTypeMax = 4;  // Full, first, middle, last. Above: of logs that are recycled.
   const MutexLock lock(mutex_);
   TAILRACE_ASSIGN_OR_RETURN(const auto current, FindCurrent());
   if (!current) return Status::Ok();
@@ -158,6 +161,12 @@ Status ManifestGuard::CheckRecords() {
     if (end - at < kHeaderBytes + length) {
       return Corruption(current->path + ", offset " + std::to_string(at) +
                         ": the record promises more bytes than were made durable");
+    }
+    // RocksDB would take it for what a recycled file held before: the end of the log.
+    const char type = bytes[at + kTypeAt];
+    if ((type < 1 || type > kTypeMax) && !TAILRACE_MUTANT("manifest-types-not-checked")) {
+      return Corruption(current->path + ", offset " + std::to_string(at) +
+                        ": the record has a type that no MANIFEST has");
     }
     at += kHeaderBytes + length;
   }

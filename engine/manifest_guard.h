@@ -49,10 +49,11 @@ class ManifestGuard {
   Result<uint64_t> CutTail();
 
   // Whether the records of the MANIFEST that CURRENT names fill it to its durable length, as far as
-  // their lengths tell. RocksDB takes a record that promises more than there is for the end of the
-  // file, and would open an older state and write it down as the newest; all other damage it finds
-  // by its checksums. Does nothing where no length is known. To be called after CutTail. Errors:
-  // kCorruption with the place, the file system's.
+  // their lengths and types tell. RocksDB takes a record that promises more than there is, or that
+  // seems to be of a recycled file, for the end of the file, and would open an older state and
+  // write it down as the newest; all other damage it finds by its checksums. Does nothing where no
+  // length is known. To be called after CutTail. Errors: kCorruption with the place, the file
+  // system's.
   Status CheckRecords();
 
   // Puts on record that MANIFEST `number` was synced with `size_bytes`. On OK: durable. The first
