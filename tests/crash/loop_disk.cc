@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <vector>
 
 #include "tools/process.h"
@@ -144,7 +145,17 @@ Status LoopDisk::Unmount() {
   return Failed("unmounting " + mount_point_);
 }
 
+bool LoopDisk::Damaged() {
+  // xfs shuts itself down instead, and has no such count.
+  const std::string name = device_.substr(device_.rfind('/') + 1);
+  std::ifstream errors("/sys/fs/ext4/" + name + "/errors_count");
+  uint64_t count = 0;
+  if (errors >> count && count > 0) damaged_ = true;
+  return damaged_;
+}
+
 void LoopDisk::Cut() {
+  (void)Damaged();  // The count may not survive.
   const Descriptor root(::open(mount_point_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   uint32_t how = kWithoutLogFlush;
   cut_ = Status::Ok();

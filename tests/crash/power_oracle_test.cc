@@ -119,6 +119,31 @@ TEST(PowerOracleTest, WhatNoOpeningFoundMayBeLost) {
   EXPECT_EQ(ProblemsOf(oracle), "");
 }
 
+// Upkeep had sealed a shard before the dump of an opening was made; the power failed, the journal
+// ended at `end`, and the shard is open.
+std::string ProblemsOfASeal(uint64_t ending, uint64_t end) {
+  Story story = RightStory();
+  Find(story[1], EventKind::kShard, 101).second = ending;
+  AddShard(story[1], ending + 1, 0);
+  Event epoch{.kind = EventKind::kEpoch};
+  epoch.first = 3;
+  epoch.second = end;
+  story[2].insert(story[2].begin() + 1, epoch);
+  Oracle oracle(true);
+  oracle.Judge(story[0]);
+  oracle.Judge(story[1], /*power_cut=*/true);
+  oracle.Judge(story[2]);
+  return ProblemsOf(oracle);
+}
+
+TEST(PowerOracleTest, AShardSealedInTheTailIsOpenAgain) {
+  EXPECT_EQ(ProblemsOfASeal(350, 350), "");
+}
+
+TEST(PowerOracleTest, AShardSealedBeforeTheTailStaysSo) {
+  EXPECT_THAT(ProblemsOfASeal(350, 351), HasSubstr("changed its range"));
+}
+
 TEST(PowerOracleTest, WhatIsLostIsLostInTheTable) {
   PowerStory story(kBehindUpdate);  // With the item of the lost write.
   EXPECT_THAT(ProblemsOf(story), HasSubstr("holds"));

@@ -72,6 +72,7 @@ class TierC {
   std::atomic<uint64_t> cuts_{0};
   std::atomic<uint64_t> kills_{0};
   std::atomic<uint64_t> stores_{0};
+  std::atomic<uint64_t> damaged_disks_{0};
   std::atomic<bool> stopped_{false};
   Mutex mutex_;
   Status problem_ TAILRACE_GUARDED_BY(mutex_);
@@ -112,12 +113,18 @@ bool TierC::RunStore(uint64_t lane, uint64_t number) {
   for (uint32_t cuts = 0; cuts < kCutsPerStore && More() && !lineage.failed();) {
     if (lineage.given_up()) break;
     const Lineage::End end = lineage.Live();
+    if ((*disk)->Damaged()) {
+      // Neither the store nor its judges can know anything of it.
+      ++damaged_disks_;
+      return true;
+    }
     if (end == Lineage::End::kKilled) ++kills_;
     if (end != Lineage::End::kPowerCut) continue;
     ++cuts;
     ++cuts_;
   }
   for (int i = 0; i < 2 && !lineage.failed() && !lineage.given_up(); ++i) lineage.LiveToTheEnd();
+  if ((*disk)->Damaged()) return ++damaged_disks_, true;
   if (lineage.failed()) {
     Describe(lineage, home + "/store", lane);
     Stop(Corruption("the store broke a promise; see above"));
@@ -146,11 +153,12 @@ int TierC::Report(double seconds) {
   const auto print = [](uint64_t count) { return static_cast<unsigned long long>(count); };
   std::printf(
       "figure: %llu real power cuts on %s and %llu kills in %.1f s (%.1f cuts/s), %llu stores, "
-      "seed %llu; %llu cuts took back a tail, %llu changes in all that no sync had covered; %llu "
+      "seed %llu; %llu file systems that the kernel found damaged, not judged; %llu cuts took back "
+      "a tail, %llu changes in all that no sync had covered; %llu "
       "losses not judged; %s\n",
       print(cuts_), arguments_.fs.c_str(), print(kills_), seconds,
       static_cast<double>(cuts_) / seconds, print(stores_), print(arguments_.seed),
-      print(total_.tails), print(total_.taken_back), print(total_.untold),
+      print(damaged_disks_), print(total_.tails), print(total_.taken_back), print(total_.untold),
       FiguresOf(total_).c_str());
   if (!problem_.ok()) {
     std::printf("FAILED: %s\nrerun: TAILRACE_SEED=%llu %s --fs %s --lanes %llu\n",
@@ -160,6 +168,10 @@ int TierC::Report(double seconds) {
   }
   if (interrupted != 0) return 130;
   const bool told = total_.tails > 0 && total_.acknowledged > cuts_ * 20 && total_.records > cuts_;
+  if (damaged_disks_ * 2 > stores_) {
+    std::printf("FAILED: the kernel found most of its file systems damaged; nothing is proven\n");
+    return 1;
+  }
   if (cuts_ < kCutsThatMustTell || (told && total_.untold * 20 <= cuts_)) return 0;
   std::printf("FAILED: too little happened for this to prove anything\n");
   return 1;

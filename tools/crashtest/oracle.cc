@@ -102,6 +102,17 @@ void Oracle::TakeBackEffects(uint64_t end) {
   }
 }
 
+// A dump may show shards that upkeep has sealed since the opening, and those that took their place:
+// that may be lost.
+void Oracle::TakeBackShards(uint64_t end) {
+  for (auto& [id, stream] : proven_.streams) {
+    std::erase_if(stream.shards, [end](const auto& each) { return each.second.starting > end; });
+    for (auto& [shard_id, shard] : stream.shards) {
+      if (shard.ending && *shard.ending >= end) shard.ending.reset();
+    }
+  }
+}
+
 // The power failed and the store may have lost a tail: history_ becomes what is left.
 void Oracle::TakeBack(const std::vector<Event>& dump, const Complaint& complain) {
   const auto next = epoch_ends_.upper_bound(traffic_epoch_);
@@ -112,6 +123,7 @@ void Oracle::TakeBack(const std::vector<Event>& dump, const Complaint& complain)
   const uint64_t end = next->second;
   history_.TakeBack(end, complain);
   TakeBackEffects(end);
+  TakeBackShards(end);
   const History::TakenBack& taken = history_.taken_back();
   counts_.taken_back += taken.writes;
   if (taken.writes > 0) ++counts_.tails;

@@ -144,6 +144,7 @@ class Oracle {
   void HearDumpEnd(std::vector<Event>& dump, const Event& event, const Complaint& complain);
   void TakeBack(const std::vector<Event>& dump, const Complaint& complain);
   void TakeBackEffects(uint64_t end);
+  void TakeBackShards(uint64_t end);
   void Complain(const std::string& problem) { problems_.push_back(problem); }
 
   // The effects of a shard that a consumer said it has stored.
