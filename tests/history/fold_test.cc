@@ -207,6 +207,9 @@ std::string CheckIndex(const engine::Index& index, const Items& items, const Ite
 
 class CheckpointFoldTest : public StoreTest {
  protected:
+  // Its pause points look here, those of its last checkpoint too.
+  void TearDown() override { store_.reset(); }
+
   struct Moment {
     SimDisk disk;
     bool power_cut = false;
