@@ -74,7 +74,8 @@ void Lineage::SetClock(LifePlan& plan) {
 void Lineage::DrawOptions(LifePlan& plan) {
   plan.generation_bytes_max = random_.Between(16, 512) << 10;
   plan.journal_bytes_max = plan.generation_bytes_max * random_.Between(2, 4);
-  plan.journal_segment_bytes = (64ull << 10) << random_.Below(4);
+  // A frame takes up to a quarter of a segment, and the largest transactions 17 KiB.
+  plan.journal_segment_bytes = (128ull << 10) << random_.Below(3);
   plan.block_cache_bytes = random_.OneIn(3) ? 0 : 1ull << random_.Between(12, 22);
   // Each table with files of its own; or it moves there early, late, or never.
   plan.shared_table_bytes_max = random_.OneIn(4) ? 0 : 1ull << random_.Between(10, 22);
