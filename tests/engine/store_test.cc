@@ -287,10 +287,13 @@ TEST_P(StoreTest, ManyGenerationsSurviveReopening) {
         store_->Put("UserGames", Game(id, std::string(500, 'x')), {.wait = WaitFor::kNothing});
     ASSERT_OK(put);
     tokens.push_back(put->token);
+    if (id % 1000 == 0) {
+      ASSERT_OK(store_->Checkpoint());
+    }
   }
   for (const auto& token : tokens) ASSERT_OK(store_->Wait(token));
   ASSERT_OK(store_->Checkpoint());
-  EXPECT_GT(store_->Stats()->checkpoints, 1u);
+  EXPECT_GT(store_->Stats()->checkpoints, 3u);
   Reopen();
   EXPECT_EQ(store_->Stats()->recovered_frames, 0u) << "a closed store has nothing to replay";
   EXPECT_EQ(ReadTable(*store_, "UserGames").size(), 3000u);
