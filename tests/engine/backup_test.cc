@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "engine/backup_files.h"
@@ -16,6 +15,7 @@
 #include "engine/local_server.h"
 #include "engine/local_store.h"
 #include "tests/engine/store_fixture.h"
+#include "tests/support/file_bytes.h"
 
 namespace tailrace::test {
 namespace {
@@ -24,17 +24,6 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 wal::FileSystem& Files() { return wal::FileSystem::Posix(); }
-
-std::string ReadBytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-void WriteBytes(const std::string& path, const std::string& bytes) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << bytes;
-  ASSERT_TRUE(file.good());
-}
 
 std::vector<std::string> FilesBelow(const std::string& directory) {
   std::vector<std::string> files;

@@ -9,13 +9,13 @@
 
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <thread>
 
 #include "engine/durable_reader.h"
 #include "engine/store_files.h"
 #include "tests/engine/store_fixture.h"
+#include "tests/support/file_bytes.h"
 #include "tests/support/random.h"
 #include "tests/support/seed.h"
 #include "tests/support/sim_fs.h"
@@ -35,17 +35,6 @@ using ::testing::Not;
 
 // Every file below a directory with its bytes, and every directory (its name ends in '/').
 using Tree = std::map<std::string, std::string>;
-
-std::string ReadBytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-void WriteBytes(const std::string& path, const std::string& bytes) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << bytes;
-  ASSERT_TRUE(file.good());
-}
 
 // Without LOCK, which says who has the store, and without the folders named in `without`.
 Tree ReadTree(const std::string& directory, const std::vector<std::string>& without = {}) {

@@ -6,12 +6,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <map>
 
 #include "engine/key.h"
 #include "tests/engine/store_fixture.h"
+#include "tests/support/file_bytes.h"
 #include "tests/support/random.h"
 #include "tests/support/seed.h"
 
@@ -21,17 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-std::string ReadBytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-void WriteBytes(const std::string& path, const std::string& bytes) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << bytes;
-  ASSERT_TRUE(file.good());
-}
 
 std::map<std::string, std::string> ReadTree(const std::string& directory) {
   std::map<std::string, std::string> tree;
