@@ -258,6 +258,11 @@ class PosixMappedFile final : public MappedFile {
     CheckRange(offset, bytes);
     static const auto page_bytes = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
     const uint64_t begin = offset / page_bytes * page_bytes;
+    const uint64_t end = (offset + bytes) / page_bytes * page_bytes;
+    // The pages leave the page tables together, with what was written to them; the page cache keeps
+    // them, and who looks again gets them from there. Left in, each is made read-only by itself
+    // while it is written, and interrupts every processor. A failure costs only that.
+    if (begin < end) (void)::madvise(data_ + begin, end - begin, MADV_DONTNEED);
     // MS_SYNC ends in the file system's own range sync and waits for it, metadata included.
     if (::msync(data_ + begin, offset + bytes - begin, MS_SYNC) != 0) {
       return ErrnoStatus("sync mapped", path_, errno);
