@@ -20,7 +20,8 @@ namespace {
 
 constexpr char kHelp[] =
     "tailrace_bench --dir DIRECTORY [--rounds N] [--items N] [--seconds S]\n"
-    "               [--stream-bytes N] [--journal-bytes N] [Google Benchmark's flags]\n"
+    "               [--stream-bytes N] [--journal-bytes N]\n"
+    "               [Google Benchmark's flags]\n"
     "  --dir            where stores are made (and removed again); say which disk to measure\n"
     "  --rounds         in which every case runs once, so that rivals meet the same weather (1)\n"
     "  --items          items in a store before it is measured (1000000)\n"
@@ -45,13 +46,21 @@ void Parse(const char* text, Number& number) {
   std::exit(2);
 }
 
+// What a child does in place of running benchmarks.
+struct Role {
+  const char* fill = nullptr;
+  const char* follow = nullptr;
+};
+
 // Takes our own flags out; returns what is left for Google Benchmark.
-std::vector<char*> ParseFlags(int argc, char** argv, const char*& fill) {
+std::vector<char*> ParseFlags(int argc, char** argv, Role& role) {
   std::vector<char*> rest{argv[0]};
   Settings& settings = TheSettings();
   for (int i = 1; i < argc; ++i) {
     if (std::strncmp(argv[i], kFillFlag, std::strlen(kFillFlag)) == 0) {
-      fill = argv[i] + std::strlen(kFillFlag);
+      role.fill = argv[i] + std::strlen(kFillFlag);
+    } else if (std::strncmp(argv[i], kFollowFlag, std::strlen(kFollowFlag)) == 0) {
+      role.follow = argv[i] + std::strlen(kFollowFlag);
     } else if (const char* directory = ValueOf("--dir", i, argc, argv)) {
       settings.directory = directory;
     } else if (const char* items = ValueOf("--items", i, argc, argv)) {
@@ -73,8 +82,8 @@ std::vector<char*> ParseFlags(int argc, char** argv, const char*& fill) {
 }
 
 int Main(int argc, char** argv) {
-  const char* fill = nullptr;
-  std::vector<char*> rest = ParseFlags(argc, argv, fill);
+  Role role;
+  std::vector<char*> rest = ParseFlags(argc, argv, role);
   auto rest_count = static_cast<int>(rest.size());
   benchmark::Initialize(&rest_count, rest.data());
   if (benchmark::ReportUnrecognizedArguments(rest_count, rest.data())) return 2;
@@ -83,11 +92,13 @@ int Main(int argc, char** argv) {
     return 2;
   }
   std::filesystem::create_directories(TheSettings().directory);
-  if (fill != nullptr) FillAndDie(fill);
+  if (role.fill != nullptr) FillAndDie(role.fill);
+  if (role.follow != nullptr) FollowAndTell(role.follow);
   for (uint64_t round = 0; round < TheSettings().rounds; ++round) {
     AddWriteCases();
     AddReadCases();
     AddReaderLatencyCases();
+    AddRedisCases();
     AddRecoveryCases();
     AddGrowthCases();
   }
