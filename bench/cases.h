@@ -17,6 +17,7 @@ void AddReadCases();
 void AddReaderLatencyCases();
 void AddRedisCases();
 void AddRecoveryCases();
+void AddSpaceCases();
 void AddGrowthCases();
 
 // What a child of this program does instead, when started with --fill: see recovery_bench.cc.

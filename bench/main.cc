@@ -100,6 +100,7 @@ int Main(int argc, char** argv) {
     AddReaderLatencyCases();
     AddRedisCases();
     AddRecoveryCases();
+    AddSpaceCases();
     AddGrowthCases();
   }
   benchmark::RunSpecifiedBenchmarks();
