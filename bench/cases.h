@@ -18,7 +18,10 @@ void AddReaderLatencyCases();
 void AddRedisCases();
 void AddRecoveryCases();
 void AddSpaceCases();
-void AddGrowthCases();
+void AddItemGrowthCases();
+void AddTableGrowthCases();
+void AddReaderGrowthCases();
+void AddShardGrowthCases();
 
 // What a child of this program does instead, when started with --fill: see recovery_bench.cc.
 inline constexpr char kFillFlag[] = "--fill=";

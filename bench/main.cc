@@ -19,12 +19,13 @@ namespace tailrace::bench {
 namespace {
 
 constexpr char kHelp[] =
-    "tailrace_bench --dir DIRECTORY [--rounds N] [--items N] [--seconds S]\n"
+    "tailrace_bench --dir DIRECTORY [--rounds N] [--items N] [--items-max N] [--seconds S]\n"
     "               [--stream-bytes N] [--journal-bytes N]\n"
     "               [Google Benchmark's flags]\n"
     "  --dir            where stores are made (and removed again); say which disk to measure\n"
     "  --rounds         in which every case runs once, so that rivals meet the same weather (1)\n"
     "  --items          items in a store before it is measured (1000000)\n"
+    "  --items-max      in the largest store of growth/items (1000000)\n"
     "  --seconds        that each write and read case runs (2)\n"
     "  --stream-bytes   of change records for a stream scan (1 GiB)\n"
     "  --journal-bytes  of user data that a recovery replays (1 GiB)\n";
@@ -61,6 +62,8 @@ std::vector<char*> ParseFlags(int argc, char** argv, Role& role) {
       role.fill = argv[i] + std::strlen(kFillFlag);
     } else if (std::strncmp(argv[i], kFollowFlag, std::strlen(kFollowFlag)) == 0) {
       role.follow = argv[i] + std::strlen(kFollowFlag);
+    } else if (const char* items_max = ValueOf("--items-max", i, argc, argv)) {
+      Parse(items_max, settings.items_max);
     } else if (const char* directory = ValueOf("--dir", i, argc, argv)) {
       settings.directory = directory;
     } else if (const char* items = ValueOf("--items", i, argc, argv)) {
@@ -101,7 +104,10 @@ int Main(int argc, char** argv) {
     AddRedisCases();
     AddRecoveryCases();
     AddSpaceCases();
-    AddGrowthCases();
+    AddItemGrowthCases();
+    AddTableGrowthCases();
+    AddReaderGrowthCases();
+    AddShardGrowthCases();
   }
   benchmark::RunSpecifiedBenchmarks();
   DropEngines();
