@@ -14,6 +14,7 @@ void AddCase(const std::string& name, const std::function<void(benchmark::State&
 
 void AddWriteCases();
 void AddReadCases();
+void AddStreamScanCases();
 void AddReaderLatencyCases();
 void AddRedisCases();
 void AddRecoveryCases();

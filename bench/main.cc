@@ -100,6 +100,7 @@ int Main(int argc, char** argv) {
   for (uint64_t round = 0; round < TheSettings().rounds; ++round) {
     AddWriteCases();
     AddReadCases();
+    AddStreamScanCases();
     AddReaderLatencyCases();
     AddRedisCases();
     AddRecoveryCases();
