@@ -20,7 +20,7 @@ namespace {
 
 constexpr char kHelp[] =
     "tailrace_bench --dir DIRECTORY [--rounds N] [--items N] [--items-max N] [--seconds S]\n"
-    "               [--stream-bytes N] [--journal-bytes N]\n"
+    "               [--stream-bytes N] [--journal-bytes N] [--every-write]\n"
     "               [Google Benchmark's flags]\n"
     "  --dir            where stores are made (and removed again); say which disk to measure\n"
     "  --rounds         in which every case runs once, so that rivals meet the same weather (1)\n"
@@ -28,7 +28,9 @@ constexpr char kHelp[] =
     "  --items-max      in the largest store of growth/items (1000000)\n"
     "  --seconds        that each write and read case runs (2)\n"
     "  --stream-bytes   of change records for a stream scan (1 GiB)\n"
-    "  --journal-bytes  of user data that a recovery replays (1 GiB)\n";
+    "  --journal-bytes  of user data that a recovery replays (1 GiB)\n"
+    "  --every-write    every combination of engine, durability, keys, size and threads, and not\n"
+    "                   only those that docs/benchmarks.md shows\n";
 
 // The value of --name=value or of "--name value", or null when this is another argument.
 const char* ValueOf(const char* name, int& i, int argc, char** argv) {
@@ -62,6 +64,8 @@ std::vector<char*> ParseFlags(int argc, char** argv, Role& role) {
       role.fill = argv[i] + std::strlen(kFillFlag);
     } else if (std::strncmp(argv[i], kFollowFlag, std::strlen(kFollowFlag)) == 0) {
       role.follow = argv[i] + std::strlen(kFollowFlag);
+    } else if (std::strcmp(argv[i], "--every-write") == 0) {
+      settings.every_write = true;
     } else if (const char* items_max = ValueOf("--items-max", i, argc, argv)) {
       Parse(items_max, settings.items_max);
     } else if (const char* directory = ValueOf("--dir", i, argc, argv)) {

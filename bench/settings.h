@@ -14,6 +14,7 @@ struct Settings {
   double seconds = 2;                // That a write or read case runs for, its catching up apart.
   uint64_t stream_bytes = 1 << 30;   // Of change records that a stream scan reads.
   uint64_t journal_bytes = 1 << 30;  // That a recovery replays.
+  bool every_write = false;          // Write cases of every combination, also what no page shows.
 };
 
 // Set once, before any benchmark runs.
