@@ -88,6 +88,15 @@ std::vector<char*> ParseFlags(int argc, char** argv, Role& role) {
   return rest;
 }
 
+// Results of different settings must not be taken for rounds of one measurement.
+void AddSettingsToContext() {
+  const Settings& settings = TheSettings();
+  benchmark::AddCustomContext("items", std::to_string(settings.items));
+  benchmark::AddCustomContext("seconds", std::to_string(settings.seconds));
+  benchmark::AddCustomContext("stream_bytes", std::to_string(settings.stream_bytes));
+  benchmark::AddCustomContext("journal_bytes", std::to_string(settings.journal_bytes));
+}
+
 int Main(int argc, char** argv) {
   Role role;
   std::vector<char*> rest = ParseFlags(argc, argv, role);
@@ -101,6 +110,7 @@ int Main(int argc, char** argv) {
   std::filesystem::create_directories(TheSettings().directory);
   if (role.fill != nullptr) FillAndDie(role.fill);
   if (role.follow != nullptr) FollowAndTell(role.follow);
+  AddSettingsToContext();
   for (uint64_t round = 0; round < TheSettings().rounds; ++round) {
     AddWriteCases();
     AddReadCases();
