@@ -63,14 +63,18 @@ std::unique_ptr<Engine> OpenEngine(const std::string& directory, const EngineOpt
 Engine& LoadedEngine(Kind kind, Safety safety, uint64_t value_bytes) {
   Loaded& loaded = LoadedEngines()[{kind, safety, value_bytes}];
   if (loaded.engine == nullptr) {
-    loaded.directory = TheSettings().directory + "/" + NameOf(kind) + "-" + NameOf(safety) + "-" +
-                       std::to_string(value_bytes);
+    loaded.directory = LoadedDirectory(kind, safety, value_bytes);
     std::filesystem::remove_all(loaded.directory);
     loaded.engine = OpenEngine(loaded.directory,
                                {.kind = kind, .safety = safety, .buffer_bytes = kWriteBufferBytes});
     loaded.engine->Load(TheSettings().items, value_bytes);
   }
   return *loaded.engine;
+}
+
+std::string LoadedDirectory(Kind kind, Safety safety, uint64_t value_bytes) {
+  return TheSettings().directory + "/" + NameOf(kind) + "-" + NameOf(safety) + "-" +
+         std::to_string(value_bytes);
 }
 
 void DropEngines() {

@@ -85,6 +85,9 @@ std::unique_ptr<Engine> OpenEngine(const std::string& directory, const EngineOpt
 // asked for and kept open until the process ends.
 Engine& LoadedEngine(Kind kind, Safety safety, uint64_t value_bytes);
 
+// Its directory.
+std::string LoadedDirectory(Kind kind, Safety safety, uint64_t value_bytes);
+
 // Closes and removes every store that LoadedEngine opened.
 void DropEngines();
 

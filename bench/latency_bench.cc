@@ -1,24 +1,28 @@
-// latency/commit_to_reader/in_process/<durability>: from the moment a thread calls Put to the
-// moment a reader that waited has the record in its hands.
+// latency/commit_to_reader/<where>/<durability>: from the moment a thread calls Put to the moment a
+// reader that waited has the record in its hands.
+//
+// Where: "in_process" (another thread, in WaitShard), "other_process" (a child that follows the
+// store and waits in WaitShards). The rival is in redis_bench.cc.
 #include <atomic>
 #include <filesystem>
-#include <semaphore>
 #include <thread>
 
 #include "bench/cases.h"
+#include "bench/child.h"
 #include "bench/meters.h"
 #include "bench/must.h"
+#include "bench/reader_latency.h"
 #include "bench/settings.h"
 #include "bench/workload.h"
 #include "engine/store.h"
+#include "engine/store_follower.h"
 
 namespace tailrace::bench {
 namespace {
 
 constexpr char kTable[] = "Items";
-constexpr uint64_t kWaitMs = 10'000;
 
-// Reads one record after another and hands the time at which each came to `arrived`.
+// Reads one record after another in a thread of its own.
 class WaitingReader {
  public:
   WaitingReader(Store& store, StreamId stream)
@@ -31,11 +35,7 @@ class WaitingReader {
     thread_.join();
   }
 
-  // When the next record came.
-  uint64_t Arrival() {
-    came_.acquire();
-    return arrived_ns_.load();
-  }
+  uint64_t Arrival() { return arrivals_.Next(); }
 
  private:
   void Run() {
@@ -44,62 +44,95 @@ class WaitingReader {
       if (!Must(store_.WaitShard(position_, 100))) continue;
       const ChangePage page = Must(store_.ReadShard(position_));
       position_ = page.next;
-      if (page.records.empty()) continue;
-      arrived_ns_ = NowNs();
-      came_.release();
+      if (!page.records.empty()) arrivals_.Add(NowNs());
     }
   }
 
   Store& store_;
   Position position_;
   std::atomic<bool> stop_{false};
-  std::atomic<uint64_t> arrived_ns_{0};
-  std::binary_semaphore came_{0};
+  Arrivals arrivals_;
   std::thread thread_;
 };
 
-void RunInProcess(benchmark::State& state, Durability durability) {
-  const std::string directory = TheSettings().directory + "/latency";
-  std::filesystem::remove_all(directory);
-  auto store = Must(Store::Open(directory, {.durability = durability, .shards_per_stream = 1}));
+struct Streaming {
+  std::unique_ptr<Store> store;
+  StreamId stream;
+};
+
+std::string DirectoryOfStore() { return TheSettings().directory + "/latency"; }
+
+// A new store with one item, whose record readers can see.
+Streaming OpenStore(Durability durability) {
+  std::filesystem::remove_all(DirectoryOfStore());
+  auto store =
+      Must(Store::Open(DirectoryOfStore(), {.durability = durability, .shards_per_stream = 1}));
   Must(store->CreateTable({.name = kTable,
                            .keys = {{"id", ScalarType::kS}, {}},
                            .stream = ViewType::kNewAndOldImages}));
+  const auto first = Must(store->Put(kTable, Item{{"id", Value::S("first")}}));
+  Must(store->WaitFannedOut(first.token));
   const StreamId stream = *Must(store->DescribeTable(kTable)).latest_stream;
-  ValueMaker values(100, 3);
-  for (auto _ : state) {
-    WaitingReader reader(*store, stream);
-    Latencies latencies;
+  return {std::move(store), stream};
+}
+
+void Close(Streaming& opened) {
+  Must(opened.store->Close());
+  opened.store.reset();
+  std::filesystem::remove_all(DirectoryOfStore());
+}
+
+TimedWrite WriteTo(Store& store) {
+  return [&store](const std::string& key, std::string_view value) {
+    const Item item{{"id", Value::S(key)}, {"value", Value::B(Binary{std::string(value)})}};
     const uint64_t begin_ns = NowNs();
-    const auto end_ns = begin_ns + static_cast<uint64_t>(TheSettings().seconds * 1e9);
-    int64_t writes = 0;
-    while (NowNs() < end_ns) {
-      const Item item{{"id", Value::S(KeyOf(static_cast<uint64_t>(writes % 1000)))},
-                      {"value", Value::B(Binary{std::string(values.Next())})}};
-      // The reader is to be asleep when the record comes.
-      std::this_thread::sleep_for(std::chrono::microseconds(200));
-      const uint64_t written_ns = NowNs();
-      Must(store->Put(kTable, item));
-      latencies.Add(reader.Arrival() - written_ns);
-      ++writes;
-    }
-    state.SetIterationTime(static_cast<double>(NowNs() - begin_ns) / 1e9);
-    state.SetItemsProcessed(writes);
-    state.counters["p50_us"] = latencies.QuantileUs(0.5);
-    state.counters["p99_us"] = latencies.QuantileUs(0.99);
-    state.counters["p99.9_us"] = latencies.QuantileUs(0.999);
+    Must(store.Put(kTable, item));
+    return begin_ns;
+  };
+}
+
+void RunInProcess(benchmark::State& state, Durability durability) {
+  Streaming opened = OpenStore(durability);
+  for (auto _ : state) {
+    WaitingReader reader(*opened.store, opened.stream);
+    MeasureReaderLatency(state, WriteTo(*opened.store), [&] { return reader.Arrival(); });
   }
-  Must(store->Close());
-  std::filesystem::remove_all(directory);
+  Close(opened);
+}
+
+void RunInOtherProcess(benchmark::State& state, Durability durability) {
+  Streaming opened = OpenStore(durability);
+  for (auto _ : state) {
+    Child reader(ThisProgram({kFollowFlag + DirectoryOfStore()}));
+    reader.NextWord();  // It is behind the first record.
+    MeasureReaderLatency(state, WriteTo(*opened.store), [&] { return reader.NextWord(); });
+  }
+  Close(opened);
 }
 
 }  // namespace
 
+void FollowAndTell(const char* directory) {
+  const auto follower = Must(StoreFollower::Open(directory));
+  const StreamInfo stream = Must(follower->ListStreams(kTable)).at(0);
+  Position position =
+      Must(follower->SeekShard(stream.id, stream.shards.at(0).id, StartAt::kLatest));
+  TellParent(0);
+  while (true) {
+    Must(follower->WaitShards({position}, 60'000));
+    const ChangePage page = Must(follower->ReadShard(position));
+    position = page.next;
+    if (!page.records.empty()) TellParent(NowNs());
+  }
+}
+
 void AddReaderLatencyCases() {
   for (const Durability durability : {Durability::kBuffered, Durability::kSync}) {
-    const std::string name = std::string("latency/commit_to_reader/in_process/") +
-                             (durability == Durability::kSync ? "sync" : "buffered");
-    AddCase(name, [=](benchmark::State& state) { RunInProcess(state, durability); });
+    const std::string name = durability == Durability::kSync ? "sync" : "buffered";
+    AddCase("latency/commit_to_reader/in_process/" + name,
+            [=](benchmark::State& state) { RunInProcess(state, durability); });
+    AddCase("latency/commit_to_reader/other_process/" + name,
+            [=](benchmark::State& state) { RunInOtherProcess(state, durability); });
   }
 }
 

@@ -19,14 +19,18 @@ namespace tailrace::bench {
 namespace {
 
 constexpr char kHelp[] =
-    "tailrace_bench --dir DIRECTORY [--rounds N] [--items N] [--seconds S]\n"
-    "               [--stream-bytes N] [--journal-bytes N] [Google Benchmark's flags]\n"
+    "tailrace_bench --dir DIRECTORY [--rounds N] [--items N] [--items-max N] [--seconds S]\n"
+    "               [--stream-bytes N] [--journal-bytes N] [--every-write]\n"
+    "               [Google Benchmark's flags]\n"
     "  --dir            where stores are made (and removed again); say which disk to measure\n"
     "  --rounds         in which every case runs once, so that rivals meet the same weather (1)\n"
     "  --items          items in a store before it is measured (1000000)\n"
+    "  --items-max      in the largest store of growth/items (1000000)\n"
     "  --seconds        that each write and read case runs (2)\n"
     "  --stream-bytes   of change records for a stream scan (1 GiB)\n"
-    "  --journal-bytes  of user data that a recovery replays (1 GiB)\n";
+    "  --journal-bytes  of user data that a recovery replays (1 GiB)\n"
+    "  --every-write    every combination of engine, durability, keys, size and threads, and not\n"
+    "                   only those that docs/benchmarks.md shows\n";
 
 // The value of --name=value or of "--name value", or null when this is another argument.
 const char* ValueOf(const char* name, int& i, int argc, char** argv) {
@@ -45,13 +49,25 @@ void Parse(const char* text, Number& number) {
   std::exit(2);
 }
 
+// What a child does in place of running benchmarks.
+struct Role {
+  const char* fill = nullptr;
+  const char* follow = nullptr;
+};
+
 // Takes our own flags out; returns what is left for Google Benchmark.
-std::vector<char*> ParseFlags(int argc, char** argv, const char*& fill) {
+std::vector<char*> ParseFlags(int argc, char** argv, Role& role) {
   std::vector<char*> rest{argv[0]};
   Settings& settings = TheSettings();
   for (int i = 1; i < argc; ++i) {
     if (std::strncmp(argv[i], kFillFlag, std::strlen(kFillFlag)) == 0) {
-      fill = argv[i] + std::strlen(kFillFlag);
+      role.fill = argv[i] + std::strlen(kFillFlag);
+    } else if (std::strncmp(argv[i], kFollowFlag, std::strlen(kFollowFlag)) == 0) {
+      role.follow = argv[i] + std::strlen(kFollowFlag);
+    } else if (std::strcmp(argv[i], "--every-write") == 0) {
+      settings.every_write = true;
+    } else if (const char* items_max = ValueOf("--items-max", i, argc, argv)) {
+      Parse(items_max, settings.items_max);
     } else if (const char* directory = ValueOf("--dir", i, argc, argv)) {
       settings.directory = directory;
     } else if (const char* items = ValueOf("--items", i, argc, argv)) {
@@ -72,9 +88,18 @@ std::vector<char*> ParseFlags(int argc, char** argv, const char*& fill) {
   return rest;
 }
 
+// Results of different settings must not be taken for rounds of one measurement.
+void AddSettingsToContext() {
+  const Settings& settings = TheSettings();
+  benchmark::AddCustomContext("items", std::to_string(settings.items));
+  benchmark::AddCustomContext("seconds", std::to_string(settings.seconds));
+  benchmark::AddCustomContext("stream_bytes", std::to_string(settings.stream_bytes));
+  benchmark::AddCustomContext("journal_bytes", std::to_string(settings.journal_bytes));
+}
+
 int Main(int argc, char** argv) {
-  const char* fill = nullptr;
-  std::vector<char*> rest = ParseFlags(argc, argv, fill);
+  Role role;
+  std::vector<char*> rest = ParseFlags(argc, argv, role);
   auto rest_count = static_cast<int>(rest.size());
   benchmark::Initialize(&rest_count, rest.data());
   if (benchmark::ReportUnrecognizedArguments(rest_count, rest.data())) return 2;
@@ -83,13 +108,21 @@ int Main(int argc, char** argv) {
     return 2;
   }
   std::filesystem::create_directories(TheSettings().directory);
-  if (fill != nullptr) FillAndDie(fill);
+  if (role.fill != nullptr) FillAndDie(role.fill);
+  if (role.follow != nullptr) FollowAndTell(role.follow);
+  AddSettingsToContext();
   for (uint64_t round = 0; round < TheSettings().rounds; ++round) {
     AddWriteCases();
     AddReadCases();
+    AddStreamScanCases();
     AddReaderLatencyCases();
+    AddRedisCases();
     AddRecoveryCases();
-    AddGrowthCases();
+    AddSpaceCases();
+    AddItemGrowthCases();
+    AddTableGrowthCases();
+    AddReaderGrowthCases();
+    AddShardGrowthCases();
   }
   benchmark::RunSpecifiedBenchmarks();
   DropEngines();

@@ -1,7 +1,10 @@
 #include "bench/meters.h"
 
+#include <malloc.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <bit>
 #include <chrono>
@@ -41,6 +44,50 @@ uint64_t NowNs() {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
                                    std::chrono::steady_clock::now().time_since_epoch())
                                    .count());
+}
+
+double MillisecondsSince(uint64_t begin_ns) {
+  return static_cast<double>(NowNs() - begin_ns) / 1e6;
+}
+
+Usage UsageNow() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto ms = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_usec) / 1e3;
+  };
+  return {ms(usage.ru_utime) + ms(usage.ru_stime), static_cast<double>(usage.ru_nvcsw)};
+}
+
+uint64_t ResidentBytes() {
+  malloc_trim(0);  // What was freed and only kept for later does not count.
+  std::ifstream file("/proc/self/statm");
+  uint64_t pages = 0, resident_pages = 0;
+  file >> pages >> resident_pages;
+  return resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+uint64_t OpenDescriptors() {
+  const std::filesystem::directory_iterator entries("/proc/self/fd");
+  return static_cast<uint64_t>(std::distance(begin(entries), end(entries)));
+}
+
+DiskUse DiskUseOf(const std::string& directory) {
+  return DiskUseOf(directory, [](const std::filesystem::path&) { return true; });
+}
+
+DiskUse DiskUseOf(const std::string& directory,
+                  const std::function<bool(const std::filesystem::path&)>& counts) {
+  DiskUse use;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+    struct stat info {};
+    if (::lstat(entry.path().c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
+    if (!counts(entry.path())) continue;
+    ++use.files;
+    use.bytes += static_cast<uint64_t>(info.st_size);
+    use.allocated_bytes += static_cast<uint64_t>(info.st_blocks) * 512;
+  }
+  return use;
 }
 
 void Latencies::Add(uint64_t ns) {

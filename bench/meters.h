@@ -1,9 +1,11 @@
 // What stands beside a rate: how long single operations took, what went to the disk, how busy it
-// was.
+// was, and what the process holds and uses.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <filesystem>
+#include <functional>
 #include <string>
 
 namespace tailrace::bench {
@@ -40,6 +42,28 @@ class DiskMeter {
   uint64_t begin_ns_ = 0;
 };
 
+// Of the whole process, since it began.
+struct Usage {
+  double cpu_ms;
+  double switches;  // How often a thread slept and woke.
+};
+Usage UsageNow();
+
+uint64_t ResidentBytes();  // Mapped files included.
+uint64_t OpenDescriptors();
+
+// Of the regular files below a directory.
+struct DiskUse {
+  uint64_t files = 0;
+  uint64_t bytes = 0;            // Their sizes together.
+  uint64_t allocated_bytes = 0;  // What they take on the disk.
+};
+DiskUse DiskUseOf(const std::string& directory);
+// Of those for which `counts` is true.
+DiskUse DiskUseOf(const std::string& directory,
+                  const std::function<bool(const std::filesystem::path&)>& counts);
+
 uint64_t NowNs();
+double MillisecondsSince(uint64_t begin_ns);
 
 }  // namespace tailrace::bench

@@ -1,13 +1,13 @@
 // recovery/<engine>: opening a store that died with TheSettings().journal_bytes of log that nothing
 // else has. A child process fills the store and kills itself, once for each opening.
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
 
 #include "bench/cases.h"
+#include "bench/child.h"
 #include "bench/engine.h"
 #include "bench/meters.h"
 #include "bench/settings.h"
@@ -28,19 +28,11 @@ EngineOptions OptionsOf(Kind kind) {
 
 std::string DirectoryOf(Kind kind) { return TheSettings().directory + "/recovery-" + NameOf(kind); }
 
-void StartFiller(Kind kind) {
-  std::string program = std::filesystem::read_symlink("/proc/self/exe");
-  std::string fill = std::string(kFillFlag) + NameOf(kind);
-  std::string directory = "--dir=" + TheSettings().directory;
-  std::string items = "--items=" + std::to_string(TheSettings().items);
-  std::string bytes = "--journal-bytes=" + std::to_string(TheSettings().journal_bytes);
-  char* arguments[] = {program.data(), fill.data(),  directory.data(),
-                       items.data(),   bytes.data(), nullptr};
-  pid_t child = 0;
-  TAILRACE_CHECK(posix_spawn(&child, program.c_str(), nullptr, nullptr, arguments, environ) == 0,
-                 "cannot start a child");
-  int status = 0;
-  TAILRACE_CHECK(waitpid(child, &status, 0) == child, "lost a child");
+void Fill(Kind kind) {
+  Child child(ThisProgram({kFillFlag + std::string(NameOf(kind)),
+                           "--items=" + std::to_string(TheSettings().items),
+                           "--journal-bytes=" + std::to_string(TheSettings().journal_bytes)}));
+  const int status = child.Wait();
   TAILRACE_CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "the child ended otherwise");
 }
 
@@ -48,7 +40,7 @@ void RunRecovery(benchmark::State& state, Kind kind) {
   for (auto _ : state) {
     const std::string directory = DirectoryOf(kind);
     std::filesystem::remove_all(directory);
-    StartFiller(kind);
+    Fill(kind);
     const uint64_t begin_ns = NowNs();
     const auto engine = OpenEngine(directory, OptionsOf(kind));
     state.SetIterationTime(static_cast<double>(NowNs() - begin_ns) / 1e9);

@@ -9,10 +9,12 @@ namespace tailrace::bench {
 struct Settings {
   std::string directory;             // On the disk to measure; stores are made and removed in it.
   uint64_t items = 1'000'000;        // In a store before it is measured.
+  uint64_t items_max = 1'000'000;    // In the largest store of growth/items.
   uint64_t rounds = 1;               // In which every case runs once.
   double seconds = 2;                // That a write or read case runs for, its catching up apart.
   uint64_t stream_bytes = 1 << 30;   // Of change records that a stream scan reads.
   uint64_t journal_bytes = 1 << 30;  // That a recovery replays.
+  bool every_write = false;          // Write cases of every combination, also what no page shows.
 };
 
 // Set once, before any benchmark runs.

@@ -100,7 +100,26 @@ void RunWrite(benchmark::State& state, const WriteCase& what) {
   }
 }
 
+// Whether docs/benchmarks.md has a use for it. A round of all takes three times as long.
+bool IsShown(const WriteCase& what) {
+  const bool one_thread = what.threads == 1 && what.in_flight == 1;
+  const bool buffered = what.safety == Safety::kBuffered;
+  const bool uniform = what.keys == KeyChooser::Kind::kUniform;
+  switch (what.kind) {
+    case Kind::kTailraceKeysOnly:
+      return buffered && uniform && one_thread;
+    case Kind::kTailraceNoStream:
+      return buffered && uniform && what.threads != 2 && what.in_flight == 1;
+    case Kind::kRocksOutbox:
+    case Kind::kRocksTxnOutbox:
+      return uniform && (buffered || one_thread);
+    default:
+      return uniform || (buffered && what.threads != 2 && what.in_flight == 1);
+  }
+}
+
 void Add(const WriteCase& what) {
+  if (!TheSettings().every_write && !IsShown(what)) return;
   const std::string name =
       std::string("write/") + NameOf(what.kind) + "/" + NameOf(what.safety) +
       "/keys:" + (what.keys == KeyChooser::Kind::kUniform ? "uniform" : "zipfian") +
