@@ -13,6 +13,7 @@
 #include "engine/store_files.h"
 #include "shards/shard_set.h"
 #include "wal/coding.h"
+#include "wal/mutants.h"
 #include "wal/recovery.h"
 
 namespace tailrace {
@@ -179,7 +180,8 @@ Status Salvager::FoldJournal() {
     if (frame.end <= cut || frame.lsn >= bound) return true;
     seen = std::max(seen, frame.end);
     // Recovery has looked at how frames follow each other; without it, any jump is a hole.
-    stopped = stopped || (!plan.ok() && frame.lsn > at + (wal::kFrameHeaderBytes - 1));
+    stopped = stopped || (!plan.ok() && !TAILRACE_MUTANT("salvage-folds-over-holes") &&
+                          frame.lsn > at + (wal::kFrameHeaderBytes - 1));
     if (stopped) return true;
     at = frame.end;
     if (static_cast<uint8_t>(frame.type) < wal::kFirstCallerFrame) return true;

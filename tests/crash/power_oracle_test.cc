@@ -214,6 +214,16 @@ TEST(PowerOracleTest, AnEffectBeforeTheTailIsKept) {
   EXPECT_THAT(ProblemsOfEffect(165, 1), HasSubstr("goes on behind the effect of ordinal 1"));
 }
 
+// The consumer went on and stored an effect, and the process died before it told.
+TEST(PowerOracleTest, BehindALostEffectOneMayBeStoredAndNotTold) {
+  PowerStory story = WithoutTail();
+  story.before.push_back(OfShard(EventKind::kEffect, 1));
+  story.before.back().sequence = 185;
+  story.after.push_back(OfShard(EventKind::kEffectFound, 0));
+  story.after.push_back(OfShard(EventKind::kEffectFound, 1));
+  EXPECT_EQ(ProblemsOf(story), "");
+}
+
 // A durable reader that kept a checkpoint, and another between two ends of the journal; it goes on
 // behind the record `resumed`, or at the beginning.
 std::string ProblemsOfReader(uint64_t before, uint64_t after, uint64_t resumed) {

@@ -50,7 +50,7 @@ class SalvageTest : public StoreTest {
     }
     ASSERT_OK(store_->Checkpoint());
     for (const char* table : {"UserGames", "Plain"}) {
-      for (int64_t id = 0; id < 400; id += 10) {
+      for (int64_t id = 0; id < 400; id += changed_step_) {
         ASSERT_OK(store_->Put(table, Game(id, Text(id, 1)), {.wait = WaitFor::kNothing}));
       }
       ASSERT_OK(store_->Delete(table, GameKey(7)));
@@ -86,10 +86,10 @@ class SalvageTest : public StoreTest {
   }
 
   // Whether the store has each of the changes that Build made after the checkpoint, in their order.
-  static std::vector<bool> ChangesBehindTheCheckpoint(Store& store) {
+  std::vector<bool> ChangesBehindTheCheckpoint(Store& store) const {
     std::vector<bool> changes;
     for (const char* table : {"UserGames", "Plain"}) {
-      for (int64_t id = 0; id < 400; id += 10) {
+      for (int64_t id = 0; id < 400; id += changed_step_) {
         const auto item = store.Get(table, GameKey(id)).value();
         EXPECT_TRUE(item.has_value());
         const std::string text = item ? *item->GetString("user_id") : "";
@@ -143,11 +143,31 @@ class SalvageTest : public StoreTest {
     WriteBytes(path, bytes);
   }
 
+  // The segments of the damaged store's journal that hold frames, oldest first.
+  std::vector<wal::SegmentSummary> SegmentsInUse() const {
+    auto scanned = wal::ScanJournal(wal::FileSystem::Posix(), damaged_ + "/journal",
+                                    [](const wal::Frame&) { return true; });
+    EXPECT_OK(scanned);
+    std::erase_if(*scanned, [](const wal::SegmentSummary& segment) { return segment.frames == 0; });
+    return *std::move(scanned);
+  }
+
+  // Damages the first frame that begins behind this share of what the segment holds.
+  static void DamageFrameBehind(const wal::SegmentSummary& segment, double share) {
+    const auto held = static_cast<double>(segment.valid_end.value - segment.header.base);
+    const size_t at =
+        ReadBytes(segment.path)
+            .find("TRM1", wal::kSegmentHeaderBytes + static_cast<size_t>(held * share));
+    ASSERT_NE(at, std::string::npos);
+    Flip(segment.path, at + 8);
+  }
+
   const std::string damaged_ = temp_.path() + "/damaged";
   const std::string salvaged_ = temp_.path() + "/salvaged";
   std::map<std::string, std::vector<Item>> expected_;
   std::vector<ChangeRecord> records_;
   StreamId stream_;
+  int64_t changed_step_ = 10;  // Of the ids of the items that Build changes last.
 };
 
 INSTANTIATE_TEST_SUITE_P(Durabilities, SalvageTest,
@@ -265,22 +285,7 @@ TEST_P(SalvageTest, WhatLiesBehindTheHoleOfALogStays) {
 TEST_P(SalvageTest, AJournalIsFoldedUpToItsFirstHole) {
   Build(true);
   // In the middle of the changes that only the journal has.
-  std::string path;
-  uint64_t at = 0;
-  uint64_t frames = 0;
-  const auto scanned = wal::ScanJournal(wal::FileSystem::Posix(), damaged_ + "/journal",
-                                        [&](const wal::Frame&) { return ++frames; });
-  ASSERT_OK(scanned);
-  for (const wal::SegmentSummary& segment : *scanned) {
-    if (segment.frames == 0) continue;
-    path = segment.path;
-    at = 4096 + (segment.valid_end.value - segment.header.base) * 19 / 20;
-  }
-  // Past the padding: the first frame found there.
-  const std::string bytes = ReadBytes(path);
-  at = bytes.find("TRM1", at);
-  ASSERT_NE(at, std::string::npos);
-  Flip(path, at + 8);
+  DamageFrameBehind(SegmentsInUse().back(), 0.95);
   const auto refused = Store::Open(damaged_, options_).status();
   fs::remove(damaged_ + "/LOCK");
   const auto report = Salvage();
@@ -300,6 +305,35 @@ TEST_P(SalvageTest, AJournalIsFoldedUpToItsFirstHole) {
       EXPECT_LE(report->losses[0].first->value, report->losses[0].last->value);
     }
   }
+}
+
+// Where whole segments follow the hole, they are listed as lost and not folded.
+TEST_P(SalvageTest, SegmentsBehindAHoleOfTheJournalStay) {
+  options_.journal_segment_bytes = 32 << 10;  // The changes fill several, and no checkpoint
+  options_.generation_bytes_max = 64 << 20;   // drains them by itself.
+  options_.journal_bytes_max = 256 << 20;
+  changed_step_ = 2;
+  Build(true);
+  const auto segments = SegmentsInUse();
+  ASSERT_GT(segments.size(), 2u);
+  DamageFrameBehind(segments[segments.size() - 2], 0.5);
+  fs::remove(damaged_ + "/LOCK");
+  const auto report = Salvage();
+  ASSERT_OK(report);
+  const auto store = Store::Open(salvaged_, options_);
+  ASSERT_OK(store);
+  const auto changes = ChangesBehindTheCheckpoint(**store);
+  EXPECT_TRUE(std::is_sorted(changes.begin(), changes.end(), std::greater<>()));
+  EXPECT_TRUE(changes.front());
+  EXPECT_FALSE(changes.back());
+  // What was never synced may end in a hole by itself: then nothing is known to be lost.
+  if (GetParam() == Durability::kBuffered) return;
+  ASSERT_THAT(report->losses, SizeIs(1));
+  const SalvageLoss& loss = report->losses[0];
+  EXPECT_EQ(loss.kind, SalvageLoss::Kind::kJournal);
+  ASSERT_TRUE(loss.first && loss.last);
+  EXPECT_LT(loss.first->value, segments.back().header.base);
+  EXPECT_GT(loss.last->value, segments.back().header.base);
 }
 
 TEST_P(SalvageTest, RefusesWhatItCannotDo) {

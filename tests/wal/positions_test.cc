@@ -3,10 +3,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -16,6 +19,16 @@ namespace tailrace::wal {
 namespace {
 
 constexpr Lsn kStart{100};
+
+// Until a thread of this process sleeps: it waits for what nobody has done yet.
+void AwaitSleep(const std::atomic<pid_t>& thread) {
+  for (std::string state; state != "S"; std::this_thread::yield()) {
+    std::ifstream stat("/proc/self/task/" + std::to_string(thread.load()) + "/stat");
+    // "number (name) state …"
+    while (stat >> state && !state.ends_with(')')) continue;
+    stat >> state;
+  }
+}
 
 TEST(PositionsTest, EnteredFollowsTheUnbrokenChain) {
   Positions positions(Durability::kBuffered, kStart);
@@ -142,11 +155,14 @@ TEST(PositionsTest, ALeaderIsToldInFanOutsPlaceAndLeavesItTheRest) {
     EXPECT_FALSE(second.taken());
   }
   std::atomic<uint64_t> woken_at{0};
+  std::atomic<pid_t> thread{0};
   std::thread fan_out([&] {
+    thread = ::gettid();
     const auto safe = positions.AwaitFanOutWork(kStart, never);
     ASSERT_OK(safe);
     woken_at = safe->value;
   });
+  AwaitSleep(thread);
   positions.Enter(kStart, Lsn{kStart.value + 10});
   EXPECT_EQ(rings, 1u);
   positions.AdvanceFannedOut(Lsn{kStart.value + 10});

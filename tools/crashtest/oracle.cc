@@ -91,6 +91,8 @@ void Oracle::HearEffect(const Event& event) {
              ": a consumer goes on behind the effect of ordinal " + std::to_string(event.ordinal) +
              ", and " + std::to_string(newest) + " was acknowledged and is left");
   }
+  // From here on it makes new ones, of which the last may be stored and never told.
+  effects.taken_back = false;
 }
 
 // Those in the lost tail are gone, and nothing behind them can be there.

@@ -3,17 +3,21 @@
 
     tools/lib/junit_summary.py FILE [--counts]
 
-Prints the failed tests by name, the skipped ones with their reason (a line that begins with
-"SKIPPED:"), the slowest ones, and every line of a test's output that begins with "figure:" (what
-the test counted or measured).
+Prints the failed tests by name, each with what it said first of its failure, the skipped ones with
+their reason (a line that begins with "SKIPPED:"), the slowest ones, and every line of a test's output
+that begins with "figure:" (what the test counted or measured).
 With --counts prints just "PASSED FAILED SKIPPED".
 """
 
+import re
 import sys
 import xml.etree.ElementTree
 
 SLOW_SECONDS = 10
-SLOW_SHOWN_MAX = 5
+SLOW_SHOWN_MAX = 8
+TROUBLE = re.compile(r"Failure$|FAILED|ERROR:|SURVIVED|survived|Assertion|check failed|Traceback")
+TROUBLE_LINES = 12
+TROUBLE_CHARACTERS_MAX = 300  # Of a line.
 
 
 def outcome(case):
@@ -22,6 +26,14 @@ def outcome(case):
     if skipped is not None and skipped.get("message", "").startswith("SKIP_"):
         return "skipped"
     return "passed" if case.get("status") == "run" else "failed"
+
+
+def trouble(case):
+    """The first lines that tell of the failure, or the last that the test printed."""
+    lines = (case.findtext("system-out") or "").splitlines()
+    first = next((i for i, line in enumerate(lines) if TROUBLE.search(line)),
+                 max(0, len(lines) - TROUBLE_LINES))
+    return [line[:TROUBLE_CHARACTERS_MAX] for line in lines[first:first + TROUBLE_LINES]]
 
 
 def main():
@@ -34,6 +46,8 @@ def main():
         return
     for case in by_outcome["failed"]:
         print(f"FAILED {case.get('name')}")
+        for line in trouble(case):
+            print(f"    {line}")
     for case in by_outcome["skipped"]:
         print(f"skipped {case.get('name')}")
         for line in (case.findtext("system-out") or "").splitlines():
