@@ -22,7 +22,9 @@ class TailraceEngine final : public Engine {
   TailraceEngine(const std::string& directory, const EngineOptions& options) : kind_(options.kind) {
     StoreOptions store;
     store.durability = options.safety == Safety::kSync ? Durability::kSync : Durability::kBuffered;
-    store.generation_bytes_max = options.buffer_bytes;
+    // In one to fill and one to drain, what rivals have in several. (Two of 128 MiB are no faster
+    // for rocksdb_get_put than four of 64.)
+    store.generation_bytes_max = options.buffer_bytes * kWriteBuffers / 2;
     store.journal_bytes_max = options.buffer_bytes * kWriteBuffers;
     store.block_cache_bytes = store.item_cache_bytes = kCacheBytes / 2;
     store_ = Must(Store::Open(directory, store));

@@ -72,11 +72,9 @@ Status MergedReader::ReadAhead() {
   const SequenceNumber passed{host_.fanned_out().value};
   bool ended = false;
   for (auto& [shard, cursor] : cursors_) {
-    const bool has_next =
-        !cursor.ahead.empty() && EndOf(cursor.ahead.front()) <= cursor.known_below;
-    if (cursor.ended || has_next) continue;
-    TAILRACE_ASSIGN_OR_RETURN(const bool now, ReadAhead(cursor, passed));
-    ended = ended || now;
+    if (cursor.ended) continue;
+    TAILRACE_RETURN_IF_ERROR(ReadAhead(cursor, passed));
+    ended = ended || cursor.ended;
   }
   // Children were opened in the frame that sealed their parent, so they are listed by now, and
   // whatever they hold lies behind all of the parent's.
@@ -85,18 +83,23 @@ Status MergedReader::ReadAhead() {
   return ReadAhead();
 }
 
-// True: the shard's end was reached.
-Result<bool> MergedReader::ReadAhead(Cursor& cursor, SequenceNumber passed) {
-  TAILRACE_ASSIGN_OR_RETURN(ChangePage page,
-                            engine::ReadShardOrGap(store_, cursor.next, options_.page));
-  if (page.gap) gaps_.push_back({cursor.next.stream, cursor.next.shard, *page.gap});
-  cursor.next = page.next;
-  cursor.known_below = page.next.next;
-  std::move(page.records.begin(), page.records.end(), std::back_inserter(cursor.ahead));
-  if (page.caught_up) cursor.known_below = std::max(cursor.known_below, passed);
-  cursor.ended = page.end_of_shard;
-  if (cursor.ended) cursor.known_below = SequenceNumber{UINT64_MAX};
-  return cursor.ended;
+// Until a whole commit is ahead, or there is no more for now. A commit may be longer than a page.
+Status MergedReader::ReadAhead(Cursor& cursor, SequenceNumber passed) {
+  bool caught_up = false;
+  while (!caught_up && !cursor.ended &&
+         (cursor.ahead.empty() || EndOf(cursor.ahead.front()) > cursor.known_below)) {
+    TAILRACE_ASSIGN_OR_RETURN(ChangePage page,
+                              engine::ReadShardOrGap(store_, cursor.next, options_.page));
+    if (page.gap) gaps_.push_back({cursor.next.stream, cursor.next.shard, *page.gap});
+    cursor.next = page.next;
+    cursor.known_below = page.next.next;
+    std::move(page.records.begin(), page.records.end(), std::back_inserter(cursor.ahead));
+    caught_up = page.caught_up || TAILRACE_MUTANT("merged-reads-one-page");
+    if (page.caught_up) cursor.known_below = std::max(cursor.known_below, passed);
+    cursor.ended = page.end_of_shard;
+    if (cursor.ended) cursor.known_below = SequenceNumber{UINT64_MAX};
+  }
+  return Status::Ok();
 }
 
 SequenceNumber MergedReader::KnownBelow() const {

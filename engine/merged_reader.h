@@ -96,7 +96,7 @@ class MergedReader {
 
   Status FindShards(SequenceNumber from);
   Status ReadAhead();
-  Result<bool> ReadAhead(Cursor& cursor, SequenceNumber passed);
+  Status ReadAhead(Cursor& cursor, SequenceNumber passed);
   SequenceNumber KnownBelow() const;
   void HandOut(SequenceNumber below, MergedBatch& batch);
   Status Wait(uint64_t timeout_ms);

@@ -1,5 +1,7 @@
 #include "engine/recovery.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -9,11 +11,20 @@
 namespace tailrace::engine {
 namespace {
 
-// With RocksDB's (engine/rocks_index.cc) well below the 1024 descriptors that a process has by
-// default.
-constexpr uint32_t kLogFilesOpenMax = 256;
+// Of a process's descriptors RocksDB (engine/rocks_index.cc) and the application need some too.
+constexpr rlim_t kDescriptorsForLogFile = 4;
+constexpr rlim_t kLogFilesOpenMin = 64;
+constexpr rlim_t kLogFilesOpenMax = 4096;
 
 constexpr uint64_t kJournalReserveBytes = 1ull << 30;
+
+uint32_t ShardFilesOpenMax(const StoreOptions& options) {
+  if (options.shard_files_open_max != 0) return options.shard_files_open_max;
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return kLogFilesOpenMin;
+  return static_cast<uint32_t>(std::clamp(descriptors.rlim_cur / kDescriptorsForLogFile,
+                                          kLogFilesOpenMin, kLogFilesOpenMax));
+}
 
 Status ValidateOptions(const StoreOptions& options) {
   if (options.fs == nullptr || options.clock == nullptr) {
@@ -168,7 +179,7 @@ Status OpenShards(Core& core, const Cut& cut) {
   state.catalogue = cut.catalogue().streams();
   state.ends.assign(cut.shard_ends().begin(), cut.shard_ends().end());
   shards::ShardSetOptions options;
-  options.open_files_max = kLogFilesOpenMax;
+  options.open_files_max = ShardFilesOpenMax(core.options);
   options.segment_bytes_max = core.options.shard_segment_bytes_max;
   options.segment_age_ms_max = core.options.shard_segment_age_ms_max;
   const uint64_t window_ms = core.options.shard_split_window_ms;

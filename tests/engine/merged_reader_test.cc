@@ -128,6 +128,20 @@ TEST_P(MergedReaderTest, TransactionsComeWholeAndInOrder) {
   EXPECT_TRUE(reader->finished());
 }
 
+// It is there at once, without waiting for anything.
+TEST_P(MergedReaderTest, ACommitMayBeLongerThanAPage) {
+  options_.shards_per_stream = 1;
+  Open();
+  MakeTables();
+  std::vector<WriteRequest> writes;
+  for (int64_t id = 0; id < 4; ++id) writes.push_back(WriteRequest::Put("Left", Game(id, "a")));
+  ASSERT_OK(store_->Transact(writes));
+  const auto reader = OpenReader({.page = {.records_max = 3}});
+  const auto read = Drain(*reader);
+  ASSERT_EQ(read.size(), 1u);
+  EXPECT_EQ(read[0].records.size(), 4u);
+}
+
 TEST_P(MergedReaderTest, AnIdleShardHoldsNothingUp) {
   Open();
   MakeTables();
