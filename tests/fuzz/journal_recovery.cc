@@ -95,8 +95,9 @@ class Recovery {
     if (!appended.ok()) return;  // At the end of all positions.
     frames.push_back({appended->frame.lsn, "appended"});
     Require((*journal)->Sync().ok(), "the simulated disk syncs");
+    const bool may_go_on = (*journal)->recovery().epoch.value != UINT32_MAX;
     journal->reset();
-    OpenAgain(frames);
+    if (may_go_on) OpenAgain(frames);
   }
 
  private:
