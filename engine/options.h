@@ -136,11 +136,11 @@ struct StoreOptions {
   uint64_t shard_segment_bytes_max = 16ull << 20;
   uint64_t shard_segment_age_ms_max = 4ull * 3600'000;
 
-  // File descriptors that the store keeps for shard logs. Where more shards than this are written to
-  // by turns, each write waits (in fan-out, not in the caller) for the sync of another's file, which
-  // is closed for it. 0: a quarter of what the process may have (RLIMIT_NOFILE) when the store is
-  // opened, 64 to 4,096.
-  uint32_t shard_files_open_max = 0;
+  // File descriptors that the store keeps for shard logs. Where more shards than this are written
+  // to by turns, each write waits (in fan-out, not in the caller) for the sync of another's file,
+  // which is closed for it. 0: a quarter of what the process may have (RLIMIT_NOFILE) when the
+  // store is opened, 64 to 4,096.
+  uint32_t shard_log_handles_max = 0;
 
   // How many items a second upkeep looks at or deletes while there are expired ones to find, in
   // tables with a time to live. Expired items are known by time, about as many as fit into so much

@@ -18,8 +18,8 @@ constexpr rlim_t kLogFilesOpenMax = 4096;
 
 constexpr uint64_t kJournalReserveBytes = 1ull << 30;
 
-uint32_t ShardFilesOpenMax(const StoreOptions& options) {
-  if (options.shard_files_open_max != 0) return options.shard_files_open_max;
+uint32_t ShardLogHandlesMax(const StoreOptions& options) {
+  if (options.shard_log_handles_max != 0) return options.shard_log_handles_max;
   rlimit descriptors{};
   if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return kLogFilesOpenMin;
   return static_cast<uint32_t>(std::clamp(descriptors.rlim_cur / kDescriptorsForLogFile,
@@ -179,7 +179,7 @@ Status OpenShards(Core& core, const Cut& cut) {
   state.catalogue = cut.catalogue().streams();
   state.ends.assign(cut.shard_ends().begin(), cut.shard_ends().end());
   shards::ShardSetOptions options;
-  options.open_files_max = ShardFilesOpenMax(core.options);
+  options.open_files_max = ShardLogHandlesMax(core.options);
   options.segment_bytes_max = core.options.shard_segment_bytes_max;
   options.segment_age_ms_max = core.options.shard_segment_age_ms_max;
   const uint64_t window_ms = core.options.shard_split_window_ms;

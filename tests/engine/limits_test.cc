@@ -475,7 +475,7 @@ TEST_P(LimitsTest, OptionsAtTheirLimitsWork) {
       [](auto& o) { o.maintenance_interval_ms = UINT64_MAX; },
       [](auto& o) { o.shard_segment_bytes_max = 1; },
       [](auto& o) { o.shard_segment_age_ms_max = 0; },
-      [](auto& o) { o.shard_files_open_max = 1; },
+      [](auto& o) { o.shard_log_handles_max = 1; },
       [](auto& o) { o.block_cache_bytes = 0; },
       [](auto& o) { o.item_cache_bytes = 0; },
   };

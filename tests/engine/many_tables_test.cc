@@ -82,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(Durabilities, ManyTablesTest,
 
 TEST_P(ManyTablesTest, AThousandCostLittle) {
   const uint64_t descriptors_before = OpenDescriptors();
-  options_.shard_files_open_max = 256;
+  options_.shard_log_handles_max = 256;
   Open();
   MakeTables(0, kTables);
   for (const int64_t id : {1, 2}) {

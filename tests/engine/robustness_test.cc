@@ -555,8 +555,8 @@ TEST_P(JournalDamageTest, ASegmentOfAnotherStore) {
 // part is read while the rest is right, or (the file was of no use) nothing at all.
 class SweepTest : public RobustnessTest {
  protected:
-  // Every third damage (with TAILRACE_TEST_SCALE=soak every one): a file has four, so that kinds and
-  // files take turns.
+  // Every third damage (with TAILRACE_TEST_SCALE=soak every one): a file has four, so that kinds
+  // and files take turns.
   void Sweep(const std::string& image) {
     const uint64_t stride = tailrace::test::ByScale(3, 3, 1);
     uint64_t damages = 0;

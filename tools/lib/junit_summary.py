@@ -4,8 +4,8 @@
     tools/lib/junit_summary.py FILE [--counts]
 
 Prints the failed tests by name, each with what it said first of its failure, the skipped ones with
-their reason (a line that begins with "SKIPPED:"), the slowest ones, and every line of a test's output
-that begins with "figure:" (what the test counted or measured).
+their reason (a line that begins with "SKIPPED:"), the slowest ones, and every line of a test's
+output that begins with "figure:" (what the test counted or measured).
 With --counts prints just "PASSED FAILED SKIPPED".
 """
 
