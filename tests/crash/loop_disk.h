@@ -39,6 +39,10 @@ class LoopDisk final : public crashtest::PowerSwitch {
   // What is on it is anybody's guess from then on. Between lives.
   bool Damaged();
 
+  // Unmounts the disk and has the file system's own checker (e2fsck, xfs_repair) look at all of it,
+  // changing nothing. OK: it found nothing; kCorruption with what it said otherwise. For the end.
+  Status CheckWhole();
+
  private:
   LoopDisk(std::string type, std::string mount_point)
       : type_(std::move(type)), mount_point_(std::move(mount_point)) {}

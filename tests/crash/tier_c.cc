@@ -127,7 +127,11 @@ bool TierC::RunStore(uint64_t lane, uint64_t number) {
   if ((*disk)->Damaged()) return ++damaged_disks_, true;
   if (lineage.failed()) {
     Describe(lineage, home + "/store", lane);
-    Stop(Corruption("the store broke a promise; see above"));
+    if (const Status whole = (*disk)->CheckWhole(); !whole.ok()) {
+      std::printf("  not judged, for the file system is damaged: %s\n", whole.ToString().c_str());
+      return ++damaged_disks_, true;
+    }
+    Stop(Corruption("the store broke a promise, on a whole file system; see above"));
   }
   const MutexLock lock(mutex_);
   total_.Add(lineage.counts());
