@@ -68,6 +68,7 @@ class Checkpointer {
   Status Freeze() TAILRACE_REQUIRES(run_mutex_);
   Status MakeDurable(Draining& draining);
   Status Drain(const Draining& draining);
+  void LookAhead(TableId table, const std::vector<Generation::KeyedItem>& piece, size_t at) const;
   Status WriteItems(const Draining& draining, ItemIndex::Ingest& ingest);
   std::string EncodeCut(const Draining& draining) const;
   Result<bool> CutReached(Lsn at);

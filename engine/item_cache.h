@@ -8,12 +8,14 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
-#include <memory>
+#include <mutex>
 #include <optional>
 
 #include "engine/item_index.h"
 #include "shards/types.h"
+#include "wal/huge_memory.h"
 #include "wal/mutex.h"
 #include "wal/types.h"
 
@@ -27,9 +29,12 @@ class ItemCache {
   ItemCache(const ItemCache&) = delete;
   ItemCache& operator=(const ItemCache&) = delete;
 
+  // Find will come for the key soon.
+  void Prefetch(TableId table, ByteView key) const;
+
   std::optional<StoredItem> Find(TableId table, ByteView key) const;
 
-  // The item under `key` is now this one, or gone. What was set longest ago makes room.
+  // The item under `key` is now this one, or gone. What came here longest ago makes room.
   void Set(TableId table, ByteView key, Lsn lsn, ByteView image);
   void Erase(TableId table, ByteView key);
 
@@ -45,17 +50,18 @@ class ItemCache {
     std::array<Slot, kSlotsOfRow> slots;
   };
 
-  // Items lie in a ring of bytes, newest last. A key is in one row, at most once; slots whose items
-  // the ring has overwritten are free.
+  // Items lie in a ring of bytes, in the order in which they came; one that fits where it was stays
+  // there. A key is in one row, at most once; slots whose items the ring has overwritten are free.
   struct alignas(64) Part {
     mutable Mutex mutex;
     uint64_t end TAILRACE_GUARDED_BY(mutex) =
-        0;  // Of the newest item, counted since the beginning.
-    std::unique_ptr<char[]> ring TAILRACE_GUARDED_BY(mutex);
-    std::unique_ptr<Row[]> rows TAILRACE_GUARDED_BY(mutex);
+        1;  // Of the newest item, counted since the beginning. No item lies at 0.
+    char* ring TAILRACE_PT_GUARDED_BY(mutex) = nullptr;
+    Row* rows TAILRACE_PT_GUARDED_BY(mutex) = nullptr;
   };
 
   static uint64_t HashOf(TableId table, ByteView key);
+  void Make();
   Part& PartOf(uint64_t hash) { return parts_[hash >> (64 - kPartBits)]; }
   const Part& PartOf(uint64_t hash) const { return parts_[hash >> (64 - kPartBits)]; }
   Row& RowOf(const Part& part, uint64_t hash) const TAILRACE_REQUIRES(part.mutex);
@@ -67,6 +73,10 @@ class ItemCache {
 
   const uint64_t rows_;        // Of a part; 0: the cache keeps nothing.
   const uint64_t ring_bytes_;  // Likewise.
+  std::once_flag once_;
+  std::atomic<bool> made_{false};
+  HugeMemory rows_memory_;  // Of all parts, one after another; so are the rings.
+  HugeMemory rings_memory_;
   std::array<Part, size_t{1} << kPartBits> parts_;
 };
 

@@ -73,6 +73,11 @@ class ItemIndex {
   virtual Result<std::optional<std::string>> ReadCut() = 0;
 
   virtual Result<std::optional<StoredItem>> Get(TableId table, ByteView key) = 0;
+
+  // Get, or an ingest, will come for the key soon: what it takes is fetched into the processor's
+  // caches meanwhile.
+  virtual void Expect(TableId table, ByteView key) const = 0;
+
   virtual Result<std::unique_ptr<IndexCursor>> NewCursor(TableId table) = 0;
 
   // Collects one generation for one ingest.
@@ -110,6 +115,7 @@ class ItemIndex {
   struct Stats {
     uint64_t bytes = 0;
     uint64_t level0_files_max = 0;  // In the family that has most.
+    bool compacting = false;        // In any family, or about to.
     uint64_t families = 0;
     uint64_t shared_tables = 0;  // Tables that live in the shared one.
   };

@@ -268,6 +268,7 @@ local::Stats ToWire(const StoreStats& stats) {
   wire.set_journal_disk_bytes(stats.journal_disk_bytes);
   wire.set_index_bytes(stats.index_bytes);
   wire.set_index_level0_files(stats.index_level0_files);
+  wire.set_index_compacting(stats.index_compacting);
   wire.set_wall_ms(stats.wall_ms);
   wire.set_age_ms(stats.age_ms);
   wire.set_downtime_pending_ms(stats.downtime_pending_ms);
@@ -305,6 +306,7 @@ StoreStats FromWire(const local::Stats& wire) {
   stats.journal_disk_bytes = wire.journal_disk_bytes();
   stats.index_bytes = wire.index_bytes();
   stats.index_level0_files = wire.index_level0_files();
+  stats.index_compacting = wire.index_compacting();
   stats.wall_ms = wire.wall_ms();
   stats.age_ms = wire.age_ms();
   stats.downtime_pending_ms = wire.downtime_pending_ms();

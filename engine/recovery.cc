@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
+#include <thread>
 
 #include "engine/cut.pb.h"
 #include "engine/fold.h"
+#include "wal/named_thread.h"
 
 namespace tailrace::engine {
 namespace {
@@ -195,28 +198,57 @@ Status OpenShards(Core& core, const Cut& cut) {
   return Status::Ok();
 }
 
-// Folds every frame above the cut, in order, into state and shard logs. Returns the last clock
-// reading.
+// Calls `fold` with every frame above the cut, in order.
+Status ForEachFrame(const wal::Journal& journal, const Cut& cut,
+                    const std::function<Status(const wal::Frame&)>& fold) {
+  Lsn at{cut.lsn()};
+  while (true) {
+    const auto frame = journal.Read(at);
+    if (frame.status().code() == StatusCode::kNotFound) return Status::Ok();
+    TAILRACE_RETURN_IF_ERROR(frame.status());
+    TAILRACE_RETURN_IF_ERROR(fold(*frame));
+    at = frame->end;
+  }
+}
+
+Status ReplayItems(Core& core, const Cut& cut, FoldState& state) {
+  return ForEachFrame(*core.journal, cut, [&](const wal::Frame& frame) {
+    TAILRACE_RETURN_IF_ERROR(ApplyFrame(frame, state, core.buffer));
+    core.positions->Enter(core.positions->entered(), frame.end);
+    ++core.recovery.frames;
+    return Status::Ok();
+  });
+}
+
+Status ReplayShards(Core& core, const Cut& cut) {
+  return ForEachFrame(*core.journal, cut,
+                      [&](const wal::Frame& frame) { return core.shards->Apply(frame); });
+}
+
+// Folds every frame above the cut into state and shard logs, which know nothing of each other: at
+// the same time, if there may be threads.
+Status ReplayBoth(Core& core, const Cut& cut, FoldState& state) {
+  if (core.options.threads == StoreThreads::kNone) {
+    TAILRACE_RETURN_IF_ERROR(ReplayItems(core, cut, state));
+    return ReplayShards(core, cut);
+  }
+  Status shards_replayed;
+  std::thread shards = NamedThread("tr-replay", [&] { shards_replayed = ReplayShards(core, cut); });
+  const Status items_replayed = ReplayItems(core, cut, state);
+  shards.join();
+  return items_replayed.ok() ? shards_replayed : items_replayed;
+}
+
+// Returns the last clock reading.
 Result<ClockReading> Replay(Core& core, const Cut& cut) {
   FoldState state;
   TAILRACE_ASSIGN_OR_RETURN(state.catalogue, Catalogue::FromProto(cut.catalogue()));
   state.clock = {cut.clock().wall_ms(), cut.clock().age_ms(), cut.clock().pending_downtime_ms()};
-  Lsn at{cut.lsn()};
-  const Lsn start = core.journal->recovery().start;
-  while (true) {
-    auto frame = core.journal->Read(at);
-    if (!frame.ok()) {
-      if (frame.status().code() == StatusCode::kNotFound) break;
-      return frame.status();
-    }
-    TAILRACE_RETURN_IF_ERROR(ApplyFrame(*frame, state, core.buffer));
-    TAILRACE_RETURN_IF_ERROR(core.shards->Apply(*frame));
-    core.positions->Enter(at, frame->end);
-    at = frame->end;
-    ++core.recovery.frames;
-  }
+  TAILRACE_RETURN_IF_ERROR(ReplayBoth(core, cut, state));
   // Over the positions that the last run had reserved and did not use.
-  if (at < start) core.positions->Jump(at, start);
+  const Lsn end = core.positions->entered();
+  const Lsn start = core.journal->recovery().start;
+  if (end < start) core.positions->Jump(end, start);
   core.catalogue.Set(std::move(state.catalogue));
   core.positions->AdvanceDurable(core.journal->durable());
   TAILRACE_RETURN_IF_ERROR(core.shards->Publish(core.positions->entered()));
@@ -289,6 +321,9 @@ Result<std::unique_ptr<Core>> OpenCore(const std::string& directory, const Store
     core->positions->SetWorkers(
         {.make_durable = [raw = core.get()](Lsn end) { return raw->journal->WaitDurable(end); },
          .fan_out = [raw = core.get()] { return raw->fan_out->RunInline(); }});
+  } else {
+    core->positions->SetWorkers(
+        {.hasten = [raw = core.get()](Lsn end) { raw->journal->Hasten(end); }});
   }
   TAILRACE_RETURN_IF_ERROR(AppendOpened(*core));
   core->recovery.torn_bytes = core->journal->recovery().torn_bytes;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/limits.h"
 #include "engine/manifest_guard.h"
 #include "engine/rocks_table_check.h"
 #include "wal/clock.h"
@@ -148,26 +149,60 @@ class RocksRandomAccessFile final : public rocksdb::FSRandomAccessFile {
   const std::unique_ptr<wal::File> file_;
 };
 
-// A file that is to be ingested, read whole when it is opened, where an error can be told.
-// RocksDB's look at its bounds takes a file whose first block cannot be read for empty, and ingests
-// it so: its items would never be found. When it cannot read the last block, it ends the process.
-// One such file is open at a time, none larger than what a checkpoint writes.
+// More than the largest block, which ends behind the item that fills it.
+constexpr uint64_t kIngestHeadBytes = 4 << 20;
+static_assert(kIngestHeadBytes >= 2 * kEncodedItemBytesMax);
+// More than index and filter, of which an item takes some bytes and a block some dozens.
+constexpr uint64_t kIngestTailBytesMin = 4 << 20;
+constexpr uint64_t kIngestTailPart = 8;  // So much of the file, if that is more.
+
+// A file that is to be ingested: both its ends are read when it is opened, where an error can be
+// told. RocksDB's look at its bounds takes a file whose first block cannot be read for empty, and
+// ingests it so: its items would never be found. When it cannot read the last block, which lies
+// before the index and the filter, it ends the process.
 class RocksFileToIngest final : public rocksdb::FSRandomAccessFile {
  public:
-  explicit RocksFileToIngest(std::string bytes) : bytes_(std::move(bytes)) {}
+  static Result<std::unique_ptr<RocksFileToIngest>> Open(std::unique_ptr<wal::File> file) {
+    TAILRACE_ASSIGN_OR_RETURN(const uint64_t size_bytes, file->SizeBytes());
+    const uint64_t head_bytes = std::min(size_bytes, kIngestHeadBytes);
+    const uint64_t tail_bytes = std::min(
+        size_bytes - head_bytes, std::max(kIngestTailBytesMin, size_bytes / kIngestTailPart));
+    TAILRACE_ASSIGN_OR_RETURN(std::string head, wal::ReadPiece(*file, 0, head_bytes));
+    const uint64_t tail_begin = size_bytes - tail_bytes;
+    TAILRACE_ASSIGN_OR_RETURN(std::string tail, wal::ReadPiece(*file, tail_begin, tail_bytes));
+    return std::unique_ptr<RocksFileToIngest>(
+        new RocksFileToIngest(std::move(file), std::move(head), std::move(tail), tail_begin));
+  }
 
   IOStatus Read(uint64_t offset, size_t n, const IOOptions&, Slice* result, char* scratch,
                 IODebugContext*) const override {
     // Copied: RocksDB expects to find it there.
-    const size_t begin = std::min<uint64_t>(offset, bytes_.size());
-    *result = Slice(scratch, bytes_.copy(scratch, n, begin));
-    return IOStatus::OK();
+    if (offset >= tail_begin_) {
+      const size_t begin = std::min<uint64_t>(offset - tail_begin_, tail_.size());
+      *result = Slice(scratch, tail_.copy(scratch, n, begin));
+      return IOStatus::OK();
+    }
+    if (offset + n <= head_.size()) {
+      *result = Slice(scratch, head_.copy(scratch, n, offset));
+      return IOStatus::OK();
+    }
+    return ReadAt(*file_, offset, n, result, scratch);
   }
 
   IOStatus InvalidateCache(size_t, size_t) override { return IOStatus::OK(); }
 
  private:
-  const std::string bytes_;
+  RocksFileToIngest(std::unique_ptr<wal::File> file, std::string head, std::string tail,
+                    uint64_t tail_begin)
+      : file_(std::move(file)),
+        head_(std::move(head)),
+        tail_(std::move(tail)),
+        tail_begin_(tail_begin) {}
+
+  const std::unique_ptr<wal::File> file_;
+  const std::string head_;
+  const std::string tail_;
+  const uint64_t tail_begin_;
 };
 
 // Writes through at once: RocksDB has a buffer in front of it.
@@ -357,8 +392,8 @@ class RocksFs final : public rocksdb::FileSystem {
                                std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
                                IODebugContext*) override {
     if (IsToIngest(path)) {
-      TAILRACE_ROCKS_ASSIGN(auto bytes, wal::ReadWholeFile(fs_, path, UINT64_MAX));
-      *result = std::make_unique<RocksFileToIngest>(std::move(bytes));
+      TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kRead));
+      TAILRACE_ROCKS_ASSIGN(*result, RocksFileToIngest::Open(std::move(file)));
       return IOStatus::OK();
     }
     TAILRACE_ROCKS_ASSIGN(auto file, fs_.Open(path, OpenMode::kRead));

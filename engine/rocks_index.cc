@@ -19,6 +19,7 @@ constexpr int kOpenFilesMax = 256;
 constexpr size_t kArenaBlockBytes = 4096;
 // Most reads are of one item, and cost what the block around it costs to read, check and unpack.
 constexpr size_t kTableBlockBytes = 2048;
+constexpr size_t kCompactionReadBytes = 2 << 20;
 constexpr char kFamilyPrefix = 't';
 constexpr char kResidencePrefix[] = "shared/";
 
@@ -69,6 +70,8 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   options.max_background_jobs = 2;
   options.arena_block_size = kArenaBlockBytes;
   options.compression = rocksdb::kLZ4Compression;  // Reads wait for it.
+  // By itself, this version reads what it compacts a block at a time.
+  options.compaction_readahead_size = kCompactionReadBytes;
   options.avoid_unnecessary_blocking_io = from.background_work;
   options.disable_auto_compactions = !from.background_work;
   if (!from.background_work) {
@@ -141,7 +144,11 @@ Status RocksIndex::OpenFamilies() {
   for (const auto& name : names) descriptors.emplace_back(name, FamilyOptions(name));
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  const auto opened = rocksdb::DB::Open(options_, directory_, descriptors, &handles, &db);
+  // Memory that runs out in here leaves threads of RocksDB behind, which use our Env: the process
+  // ends at once, and not when the Env is gone.
+  const auto opened = [&]() noexcept {
+    return rocksdb::DB::Open(options_, directory_, descriptors, &handles, &db);
+  }();
   if (!opened.ok())
     return FromRocks(opened).WithContext("cannot open the item index in " + directory_);
   db_.reset(db);

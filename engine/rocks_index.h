@@ -59,6 +59,7 @@ class RocksIndex final : public ItemIndex {
 
   Result<std::optional<std::string>> ReadCut() override;
   Result<std::optional<StoredItem>> Get(TableId table, ByteView key) override;
+  void Expect(TableId table, ByteView key) const override { cache_.Prefetch(table, key); }
   Result<std::unique_ptr<IndexCursor>> NewCursor(TableId table) override;
   Result<std::unique_ptr<Ingest>> NewIngest() override;
   std::vector<TableId> Tables() const override;

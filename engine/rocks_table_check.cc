@@ -48,13 +48,6 @@ std::optional<BlockHandle> TakeHandle(ByteView& bytes) {
   return BlockHandle{*offset, *size};
 }
 
-Result<std::string> ReadAt(wal::File& file, uint64_t offset, uint64_t bytes) {
-  std::string block(bytes, '\0');
-  TAILRACE_ASSIGN_OR_RETURN(const uint64_t got, file.Read(offset, block.data(), bytes));
-  block.resize(got);
-  return block;
-}
-
 // As RocksDB computes it for kXXH3: the last byte is mixed in afterwards.
 uint32_t BlockChecksum(ByteView block_and_type) {
   constexpr uint32_t kLastByteFactor = 0x6b90'83d9;
@@ -74,7 +67,7 @@ Result<std::string> ReadBlock(wal::File& file, const std::string& path, uint64_t
     return damaged;
   }
   TAILRACE_ASSIGN_OR_RETURN(std::string block,
-                            ReadAt(file, handle.offset, handle.bytes + kTrailerBytes));
+                            wal::ReadPiece(file, handle.offset, handle.bytes + kTrailerBytes));
   if (block.size() < handle.bytes + kTrailerBytes ||
       BlockChecksum(ByteView(block).substr(0, handle.bytes + 1)) !=
           LoadLittle<uint32_t>(block.data() + handle.bytes + 1)) {
@@ -112,13 +105,18 @@ Status CheckTableProperties(wal::File& file, const std::string& path) {
   TAILRACE_ASSIGN_OR_RETURN(const uint64_t file_bytes, file.SizeBytes());
   if (file_bytes < kFooterBytes) return Status::Ok();
   TAILRACE_ASSIGN_OR_RETURN(const std::string footer,
-                            ReadAt(file, file_bytes - kFooterBytes, kFooterBytes));
+                            wal::ReadPiece(file, file_bytes - kFooterBytes, kFooterBytes));
   // With another footer, RocksDB looks for the blocks elsewhere or with another checksum, and finds
   // that they have not got it.
   if (footer.size() < kFooterBytes || footer[0] != kChecksumXxh3 ||
-      LoadLittle<uint32_t>(footer.data() + kVersionAt) != kVersion ||
       LoadLittle<uint64_t>(footer.data() + kMagicAt) != kMagic) {
     return Status::Ok();
+  }
+  // In another version blocks have the same checksums, and are unpacked in another way.
+  if (const auto version = LoadLittle<uint32_t>(footer.data() + kVersionAt); version != kVersion) {
+    return Corruption(path + ", offset " + std::to_string(file_bytes - kFooterBytes + kVersionAt) +
+                      ": the table's footer is damaged: format version " + std::to_string(version) +
+                      ", not " + std::to_string(kVersion));
   }
   ByteView handles = ByteView(footer).substr(kHandlesAt, kVersionAt - kHandlesAt);
   const auto meta_index = TakeHandle(handles);

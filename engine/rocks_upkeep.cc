@@ -147,6 +147,12 @@ ItemIndex::Stats RocksIndex::GetStats() const {
     uint64_t count = 0;
     std::from_chars(files.data(), files.data() + files.size(), count);
     stats.level0_files_max = std::max(stats.level0_files_max, count);
+    for (const auto& busy : {rocksdb::DB::Properties::kCompactionPending,
+                             rocksdb::DB::Properties::kNumRunningCompactions}) {
+      uint64_t compactions = 0;
+      db_->GetIntProperty(family, busy, &compactions);
+      stats.compacting = stats.compacting || compactions > 0;
+    }
   };
   ReaderLock lock(mutex_);
   add(default_family_);

@@ -431,6 +431,7 @@ Result<StoreStats> StoreImpl::Stats() noexcept {
   const auto index = core_->index->GetStats();
   stats.index_bytes = index.bytes;
   stats.index_level0_files = index.level0_files_max;
+  stats.index_compacting = index.compacting;
   stats.wall_ms = core_->options.clock->WallMs();
   stats.age_ms = core_->clock->AgeMs();
   stats.downtime_pending_ms = core_->clock->PendingDowntimeMs();

@@ -318,6 +318,7 @@ struct StoreStats {
   uint64_t journal_disk_bytes = 0;   // Its files, spare ones included.
   uint64_t index_bytes = 0;          // RocksDB's files.
   uint64_t index_level0_files = 0;   // Of the family that has most; many slow reads down.
+  bool index_compacting = false;     // RocksDB merges files, or is about to.
   uint64_t wall_ms = 0;              // What the store's clock says now, in ms since 1970.
   uint64_t age_ms = 0;               // The store's age: what retention and tokens go by.
   uint64_t downtime_pending_ms = 0;  // Not in it yet: StoreOptions::downtime_confirmation_ms.

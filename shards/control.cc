@@ -57,6 +57,9 @@ void ControlWriter::Begin() {
 }
 
 void ControlWriter::End() {
+  // Before the sequence moves: who announces later saw the sequence of before, and will not sleep,
+  // or that of after, and is not woken now.
+  words_->Store(kControlWaitingWord, 0);
   words_->Store(kControlSequenceWord, words_->Load(kControlSequenceWord) + 1);
   words_->Wake(kControlSequenceWord);
 }
@@ -198,7 +201,10 @@ Result<std::unique_ptr<ControlReader>> ControlReader::Open(wal::FileSystem& fs,
                                                            const std::string& directory,
                                                            StoreId store) {
   const std::string path = wal::JoinPath(directory, kControlFileName);
-  TAILRACE_ASSIGN_OR_RETURN(auto words, fs.MapShared(path, wal::MapAccess::kRead));
+  auto mapped = fs.MapShared(path, wal::MapAccess::kReadWrite);
+  const bool may_write = mapped.ok();
+  if (!may_write) mapped = fs.MapShared(path, wal::MapAccess::kRead);
+  TAILRACE_ASSIGN_OR_RETURN(auto words, std::move(mapped));
   const uint64_t boot = fs.BootId();
   if (words->size() < kControlHeaderWords + kSlotWords ||
       words->Load(kControlMagicWord) != kControlMagic || boot == 0 ||
@@ -212,7 +218,7 @@ Result<std::unique_ptr<ControlReader>> ControlReader::Open(wal::FileSystem& fs,
   if (words->Load(kControlStoreWord) != store.value) {
     return FailedPrecondition(path + " is of another store");
   }
-  return std::unique_ptr<ControlReader>(new ControlReader(std::move(words)));
+  return std::unique_ptr<ControlReader>(new ControlReader(std::move(words), may_write));
 }
 
 // Runs `read` until the file did not change meanwhile. False: it is being changed and stays so.

@@ -39,6 +39,7 @@ inline constexpr uint64_t kControlEpochWord = 5;      // Of the owner's opening.
 inline constexpr uint64_t kControlStateWord = 6;      // ControlState
 inline constexpr uint64_t kControlCatalogueWord = 7;  // Version of the catalogue file.
 inline constexpr uint64_t kControlPublishedWord = 8;  // ShardSet::published.
+inline constexpr uint64_t kControlWaitingWord = 9;    // Followers set it: one falls asleep.
 inline constexpr uint64_t kControlHeaderWords = 64;   // The slots begin here.
 
 inline constexpr uint64_t kSlotShardWord = 0;  // 0: the slot is free.
@@ -83,6 +84,9 @@ class ControlWriter {
   // followers.
   void Publish(const std::vector<PublishedShard>& shards, const std::vector<ShardId>& gone,
                Lsn end);
+
+  // Whether a follower fell asleep since followers were woken last. It may be gone by now.
+  bool FollowersWait() const { return words_ && words_->Load(kControlWaitingWord) != 0; }
 
  private:
   struct Entry {
@@ -141,6 +145,13 @@ class ControlReader {
   // Where the file stands, to be read before a look whose outcome may be waited on.
   uint64_t sequence() const { return words_->Load(kControlSequenceWord); }
 
+  // Tells the owner that somebody falls asleep, so that it publishes without delay. To be called
+  // after `sequence` was read and before Wait: the owner forgets it before the file moves on, and
+  // so a follower that died is waited for once. Does nothing for those who may only read the file.
+  void AnnounceWait() const {
+    if (may_write_) words_->Store(kControlWaitingWord, 1);
+  }
+
   // Sleeps until the file stands elsewhere; see SharedWords::Wait.
   bool Wait(uint64_t sequence, uint64_t timeout_us, const wal::Interrupt* interrupt) const {
     return words_->Wait(kControlSequenceWord, sequence, timeout_us, interrupt);
@@ -149,7 +160,8 @@ class ControlReader {
   uint64_t sleeps() const { return words_->sleeps(); }
 
  private:
-  explicit ControlReader(std::unique_ptr<wal::SharedWords> words) : words_(std::move(words)) {}
+  ControlReader(std::unique_ptr<wal::SharedWords> words, bool may_write)
+      : words_(std::move(words)), may_write_(may_write) {}
 
   uint64_t slots() const { return (words_->size() - kControlHeaderWords) / kSlotWords; }
   template <typename Read>
@@ -159,6 +171,7 @@ class ControlReader {
   std::optional<uint64_t> FindSlot(ShardId shard) const;
 
   const std::unique_ptr<wal::SharedWords> words_;
+  const bool may_write_;
   mutable Mutex mutex_;
   mutable std::unordered_map<uint64_t, uint64_t> slot_of_ TAILRACE_GUARDED_BY(mutex_);
 };

@@ -75,9 +75,17 @@ void FanOut::Run() {
     const auto safe = positions_.AwaitFanOutWork(positions_.fanned_out(), interrupted_);
     // A failure elsewhere (the journal's) has its own reporter; nothing more becomes safe.
     if (!safe.ok()) return Fail(safe.status());
+    if (TAILRACE_MUTANT("followers-wait-for-more") || !FollowersWait()) {
+      positions_.GatherFanOutWork(interrupted_);
+    }
     interrupted_ = false;
     if (!FoldSafe()) return;
   }
+}
+
+bool FanOut::FollowersWait() {
+  MutexLock fold_lock(fold_mutex_);
+  return shards_.FollowersWait();
 }
 
 // Folds what is safe. False once that has failed, now or before.
@@ -137,10 +145,15 @@ Status FanOut::FoldUpTo(Lsn safe) {
   return Status::Ok();
 }
 
+bool FanOut::BatchIsFull(uint64_t bytes) const {
+  const uint64_t wanted = shards_.touched() * kFanOutBatchBytesPerShard;
+  return bytes >= std::clamp(wanted, kFanOutBatchBytes, kFanOutBatchBytesMax);
+}
+
 // Folds frames from `folded` on, up to `end` or a batch's worth, and publishes them.
 Status FanOut::FoldBatch(Lsn end, Lsn& folded) {
   const Lsn batch_start = folded;
-  while (folded < end && folded - batch_start < kFanOutBatchBytesMax) {
+  while (folded < end && !BatchIsFull(folded - batch_start)) {
     const auto frame = journal_.Read(folded);
     // Padding, or the journal's own frames, may be all that is left.
     if (frame.status().code() == StatusCode::kNotFound) {

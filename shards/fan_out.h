@@ -16,8 +16,11 @@
 namespace tailrace::shards {
 
 // Journal bytes folded before they are published: bounds what is buffered and how long a reader
-// waits when fan-out is behind.
-inline constexpr uint64_t kFanOutBatchBytesMax = 1 << 20;
+// waits when fan-out is behind. A batch that reaches many shards is longer, up to the last limit:
+// each of them costs a write, which is to be worth it.
+inline constexpr uint64_t kFanOutBatchBytes = 1 << 20;
+inline constexpr uint64_t kFanOutBatchBytesPerShard = 8 << 10;
+inline constexpr uint64_t kFanOutBatchBytesMax = 32 << 20;
 
 // Journal bytes that a waiting reader folds by itself; more is left to the thread, so that no wait
 // gets long.
@@ -59,7 +62,9 @@ class FanOut {
   void Run();
   bool FoldSafe();
   bool FoldForReader();
+  bool FollowersWait();
   Status FoldUpTo(Lsn safe) TAILRACE_REQUIRES(fold_mutex_);
+  bool BatchIsFull(uint64_t bytes) const;
   Status FoldBatch(Lsn end, Lsn& folded) TAILRACE_REQUIRES(fold_mutex_);
   void HandOut(Lsn at) TAILRACE_REQUIRES(fold_mutex_);
   void Fail(const Status& cause);

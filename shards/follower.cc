@@ -346,6 +346,7 @@ void Follower::Sleep(const ControlReader* control, uint64_t sequence, uint64_t t
   // Nobody wakes those who sleep at a file whose successor is not there yet.
   const auto view = control->Look();
   const bool superseded = view && view->state == ControlState::kSuperseded;
+  control->AnnounceWait();
   (void)control->Wait(sequence, superseded ? std::min(timeout_us, kLookAgainUs) : timeout_us,
                       interrupt);
 }

@@ -1,9 +1,10 @@
 // Reading the streams of a store that another process has open, without the store: a follower.
 //
-// A follower only reads: the control file (shards/control.h) says what is published, the shard logs
-// hold it. It never shows a record above the published end. The owner may write, split, trim and
-// disable meanwhile, die and come back: positions stay good, and mean the same as in the owner's
-// process. While no process has the store open, a follower shows what the last one published.
+// A follower only reads (but for one word, by which it puts the owner in haste): the control file
+// (shards/control.h) says what is published, the shard logs hold it. It never shows a record above
+// the published end. The owner may write, split, trim and disable meanwhile, die and come back:
+// positions stay good, and mean the same as in the owner's process. While no process has the store
+// open, a follower shows what the last one published.
 #pragma once
 
 #include <cstdint>

@@ -83,11 +83,11 @@ void ApplyEnd(const frames::ShardEnd& end, std::vector<SegmentPath>& segments) {
 
 // A segment's header alone; absent if it is damaged.
 Result<std::optional<wal::SegmentHeader>> ReadHeader(wal::FileSystem& fs, const std::string& path) {
-  std::string block(wal::kSegmentHeaderBytes, '\0');
   TAILRACE_ASSIGN_OR_RETURN(const auto file, fs.Open(path, wal::OpenMode::kRead));
-  TAILRACE_ASSIGN_OR_RETURN(const uint64_t got, file->Read(0, block.data(), block.size()));
+  TAILRACE_ASSIGN_OR_RETURN(const std::string block,
+                            wal::ReadPiece(*file, 0, wal::kSegmentHeaderBytes));
   wal::SegmentHeader header;
-  const auto state = wal::DecodeSegmentHeader(ByteView(block).substr(0, got), header);
+  const auto state = wal::DecodeSegmentHeader(block, header);
   if (state != wal::SegmentHeaderState::kValid) return std::optional<wal::SegmentHeader>();
   return std::optional(header);
 }

@@ -24,9 +24,8 @@ LogPoint PointBefore(const wal::SegmentHeader& header) {
 
 Result<wal::SegmentHeader> ReadSegmentHeader(const wal::File& file, const std::string& path,
                                              const IndexIdentity& identity) {
-  std::string block(wal::kSegmentHeaderBytes, '\0');
-  TAILRACE_ASSIGN_OR_RETURN(const uint64_t got, file.Read(0, block.data(), block.size()));
-  block.resize(got);
+  TAILRACE_ASSIGN_OR_RETURN(const std::string block,
+                            wal::ReadPiece(file, 0, wal::kSegmentHeaderBytes));
   wal::SegmentHeader header;
   switch (wal::DecodeSegmentHeader(block, header)) {
     case wal::SegmentHeaderState::kValid:

@@ -481,6 +481,10 @@ Status ShardSet::Publish(Lsn end) {
   return Status::Ok();
 }
 
+size_t ShardSet::touched() const { return state_->touched.size(); }
+
+bool ShardSet::FollowersWait() const { return state_->control && state_->control->FollowersWait(); }
+
 // The first time all shards are told, later those that changed.
 void ShardSet::State::PublishToFollowers(Lsn end) {
   if (control->catalogue_due()) control->WriteCatalogue(CatalogueWithJumps());

@@ -62,6 +62,13 @@ class ShardSet {
   // wait.
   Status Publish(Lsn end);
 
+  // How many shards have records that are not published; one whose buffer was full counts again.
+  // For whoever applies frames.
+  size_t touched() const;
+
+  // Whether somebody in another process sleeps until something is published.
+  bool FollowersWait() const;
+
   // Catalogue and log ends after the frames applied so far. In memory; no I/O.
   ShardSetState Capture() const;
 

@@ -74,6 +74,7 @@ std::string StatJson(const StatLook& look, const std::optional<StatRates>& rates
   json.Key("journalLiveBytes").Number(stats.journal_live_bytes);
   json.Key("journalDiskBytes").Number(stats.journal_disk_bytes);
   json.Key("indexBytes").Number(stats.index_bytes);
+  json.Key("indexCompacting").Bool(stats.index_compacting);
   json.Key("indexLevel0Files").Number(stats.index_level0_files);
   json.Key("tables").Number(look.tables).Key("streams").Number(look.streams);
   json.Key("shards").Number(stats.shards.size()).Key("shardRecords").Number(total.records);

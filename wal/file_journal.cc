@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint64_t kChunkBytes = 1 << 20;
 constexpr size_t kSpareChunksMax = 16;
+constexpr uint64_t kPagesAheadBytes = 64 << 10;
 
 Status CheckOptions(const JournalOptions& options) {
   if (options.segment_bytes % kBlockBytes != 0 || options.segment_bytes < kJournalSegmentBytesMin ||
@@ -43,7 +44,7 @@ Result<std::unique_ptr<Journal>> OpenJournal(FileSystem& fs, const Clock& clock,
                                              const JournalStart& start,
                                              const JournalOptions& options) {
   TAILRACE_RETURN_IF_ERROR(CheckOptions(options));
-  TAILRACE_ASSIGN_OR_RETURN(RecoveryPlan plan, PlanRecovery(fs, directory, start));
+  TAILRACE_ASSIGN_OR_RETURN(RecoveryPlan plan, PlanRecovery(fs, directory, start, options.threads));
   TAILRACE_RETURN_IF_ERROR(MakeDirectory(fs, directory));
   TAILRACE_RETURN_IF_ERROR(ApplyRecovery(fs, directory, plan));
   auto journal = std::make_unique<FileJournal>(fs, clock, directory, start.store_id, options);
@@ -145,13 +146,19 @@ Result<Appended> FileJournal::Append(FrameType type, ByteView payload, Quota quo
     // Hashed outside the lock; again in the rare case that the segment changes meanwhile.
     const uint64_t seed = seed_.load(std::memory_order_acquire);
     const uint64_t payload_hash = PayloadHash(type, payload, FrameSeed{seed});
-    const MutexLock lock(mutex_);
-    TAILRACE_RETURN_IF_ERROR(MakeRoom(frame_bytes, live_bytes_max));
-    if (active_->seed.value != seed) continue;
-    Appended result{.previous_end = previous_end_, .frame = Place(type, payload, payload_hash)};
-    previous_end_ = result.frame.end;
-    ++appends_;
-    if (writer_waits_) writer_wakes_.NotifyOne();
+    Appended result;
+    PagesAhead ahead;
+    {
+      const MutexLock lock(mutex_);
+      TAILRACE_RETURN_IF_ERROR(MakeRoom(frame_bytes, live_bytes_max));
+      if (active_->seed.value != seed) continue;
+      result = {.previous_end = previous_end_, .frame = Place(type, payload, payload_hash)};
+      previous_end_ = result.frame.end;
+      ++appends_;
+      if (writer_waits_) writer_wakes_.NotifyOne();
+      ahead = TakePagesAhead();
+    }
+    if (ahead.map) ahead.map->MakeReady(ahead.offset, ahead.bytes);
     return result;
   }
 }
@@ -189,6 +196,7 @@ Status FileJournal::MakeRoom(uint64_t frame_bytes, uint64_t live_bytes_max) {
 
 Status FileJournal::WaitForWriter() {
   if (has_threads()) {
+    HastenWriter();
     ++room_waiters_;
     room_.Wait(mutex_);
     --room_waiters_;
@@ -257,6 +265,17 @@ void FileJournal::PlaceInMap(const FrameHeader& header, ByteView payload) {
   if (static_cast<uint8_t>(header.type) >= kFirstCallerFrame) mapped_->MarkFrame(appended());
   marked_ = Lsn{header.mark};
   MoveAppended(appended() + header.frame_bytes());
+}
+
+FileJournal::PagesAhead FileJournal::TakePagesAhead() {
+  if (synchronous()) return {};
+  const uint64_t filled_bytes = active_->OffsetOf(appended());
+  const uint64_t map_bytes = active_->map->size_bytes();
+  const uint64_t enough_bytes = std::min(filled_bytes + kPagesAheadBytes, map_bytes);
+  if (active_->ready_bytes >= enough_bytes) return {};
+  const uint64_t begin = std::max(active_->ready_bytes, filled_bytes);
+  active_->ready_bytes = std::min(filled_bytes + 2 * kPagesAheadBytes, map_bytes);
+  return {active_->map, begin, active_->ready_bytes - begin};
 }
 
 void FileJournal::MoveAppended(Lsn end) {
@@ -337,7 +356,9 @@ void FileJournal::PadToBlock() {
 void FileJournal::Roll() {
   PadToSegmentEnd();
   Activate(std::move(next_));
-  if (has_threads()) keeper_wakes_.NotifyOne();
+  if (!has_threads()) return;
+  keeper_wakes_.NotifyOne();
+  if (!synchronous()) writer_wakes_.NotifyOne();
 }
 
 // One Pad frame takes what is left of the segment; of a long one only the first block is written.

@@ -4,8 +4,8 @@
 // kSync: Append copies frames into chunks of memory; one group at a time is padded to whole blocks
 // and written durably. Chunks stay in memory until they are recycled, so readers copy nothing.
 // kBuffered: Append copies frames into the mapped segment; Sync pads to a block and syncs the
-// mapping. In both, a block that holds durable frames is never written again, and the first frame
-// after it carries a mark.
+// mapping, and the writer thread syncs each segment that is full. In both, a block that holds
+// durable frames is never written again, and the first frame after it carries a mark.
 //
 // Locks, in the order in which they may be taken: writer_mutex_, mutex_, then one of the index's
 // lock, the pool's lock or wait_mutex_.
@@ -42,6 +42,7 @@ class FileJournal final : public Journal {
 
   Result<Appended> Append(FrameType type, ByteView payload, Quota quota) override;
   Status WaitDurable(Lsn end) override;
+  void Hasten(Lsn end) override;
   Status Sync() override;
   Lsn appended() const override { return Lsn{appended_.load(std::memory_order_acquire)}; }
   Lsn appended_by_callers() const override {
@@ -92,6 +93,14 @@ class FileJournal final : public Journal {
   Frame Place(FrameType type, ByteView payload, uint64_t payload_hash) TAILRACE_REQUIRES(mutex_);
   void PlaceInChunk(const FrameHeader& header, ByteView payload) TAILRACE_REQUIRES(mutex_);
   void PlaceInMap(const FrameHeader& header, ByteView payload) TAILRACE_REQUIRES(mutex_);
+  // Pages that appends will come to soon, to be made ready without the lock: else one appender
+  // waits for each of them, and all others for it.
+  struct PagesAhead {
+    std::shared_ptr<MappedFile> map;  // None: there are enough.
+    uint64_t offset = 0;
+    uint64_t bytes = 0;
+  };
+  PagesAhead TakePagesAhead() TAILRACE_REQUIRES(mutex_);
   FrameHeader MakeHeader(FrameType type, uint64_t payload_bytes, uint64_t payload_hash) const
       TAILRACE_REQUIRES(mutex_);
   // Fills up to a block boundary, so that the next frame begins a block.
@@ -112,7 +121,8 @@ class FileJournal final : public Journal {
   // Write what is appended (kSync: at most one group; kBuffered: all of it).
   Status WriteOnce() TAILRACE_REQUIRES(writer_mutex_) TAILRACE_EXCLUDES(mutex_);
   Status WriteGroup() TAILRACE_REQUIRES(writer_mutex_) TAILRACE_EXCLUDES(mutex_);
-  Status SyncMapped() TAILRACE_REQUIRES(writer_mutex_) TAILRACE_EXCLUDES(mutex_);
+  enum class Reach { kAll, kSealed };  // All that is appended; all before the active segment.
+  Status SyncMapped(Reach reach) TAILRACE_REQUIRES(writer_mutex_) TAILRACE_EXCLUDES(mutex_);
   Status WriteUpTo(Lsn end) TAILRACE_EXCLUDES(mutex_);
   Status AwaitDurable(Lsn end) TAILRACE_EXCLUDES(mutex_);
   Status MakeDurable(Lsn end) TAILRACE_EXCLUDES(mutex_);
@@ -123,6 +133,9 @@ class FileJournal final : public Journal {
   Status AppendClose() TAILRACE_EXCLUDES(mutex_);
   bool MarkIsDue() const TAILRACE_REQUIRES(mutex_);
   void PlaceMark() TAILRACE_REQUIRES(mutex_);
+  void HastenWriter() TAILRACE_REQUIRES(mutex_);
+  bool AwaitFrames() TAILRACE_REQUIRES(mutex_);
+  bool AwaitSealed() TAILRACE_REQUIRES(mutex_);
   void WriterLoop();
   void KeeperLoop();
   void StartThreads();
@@ -141,13 +154,15 @@ class FileJournal final : public Journal {
 
   mutable Mutex mutex_;
   CondVar room_;          // Appenders: there may be room, a segment, or no journal any more.
-  CondVar writer_wakes_;  // The writer thread: frames to write, or stop.
+  CondVar writer_wakes_;  // The writer thread: frames or a full segment to write, or stop.
   CondVar keeper_wakes_;  // The keeper thread: a segment to make ready, or stop.
   Status status_ TAILRACE_GUARDED_BY(mutex_);
   bool closing_ TAILRACE_GUARDED_BY(mutex_) = false;
   bool stop_ TAILRACE_GUARDED_BY(mutex_) = false;
-  bool writer_waits_ TAILRACE_GUARDED_BY(mutex_) = false;
-  bool keeper_sleeps_ TAILRACE_GUARDED_BY(mutex_) = false;  // Until there is something to mark.
+  bool writer_waits_ TAILRACE_GUARDED_BY(mutex_) = false;     // For something to write.
+  bool writer_gathers_ TAILRACE_GUARDED_BY(mutex_) = false;   // There is; more may come.
+  uint32_t groups_in_haste_ TAILRACE_GUARDED_BY(mutex_) = 0;  // To be written without gathering.
+  bool keeper_sleeps_ TAILRACE_GUARDED_BY(mutex_) = false;    // Until there is something to mark.
   uint64_t room_waiters_ TAILRACE_GUARDED_BY(mutex_) = 0;
   uint64_t appends_ TAILRACE_GUARDED_BY(mutex_) = 0;
   Lsn previous_end_

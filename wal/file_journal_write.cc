@@ -8,6 +8,12 @@
 #include "wal/named_thread.h"
 
 namespace tailrace::wal {
+namespace {
+
+// Who waited for a group will wait for one soon again, and then each microsecond of it counts.
+constexpr uint32_t kGroupsInHaste = 32;
+
+}  // namespace
 
 // --- Groups (kSync) and syncs (kBuffered). ---
 
@@ -34,7 +40,7 @@ bool FileJournal::TakeGroup(Group& group) {
   return true;
 }
 
-Status FileJournal::WriteOnce() { return synchronous() ? WriteGroup() : SyncMapped(); }
+Status FileJournal::WriteOnce() { return synchronous() ? WriteGroup() : SyncMapped(Reach::kAll); }
 
 Status FileJournal::WriteGroup() {
   Group group;
@@ -58,15 +64,15 @@ Status FileJournal::WriteGroup() {
   return Status::Ok();
 }
 
-Status FileJournal::SyncMapped() {
+Status FileJournal::SyncMapped(Reach reach) {
   std::vector<std::pair<SegmentFile*, std::pair<Lsn, Lsn>>> ranges;
   Lsn target;
   {
     const MutexLock lock(mutex_);
     TAILRACE_RETURN_IF_ERROR(status_);
-    if (appended() == durable()) return Status::Ok();
-    PadToBlock();
-    target = appended();
+    if (reach == Reach::kAll && appended() > durable()) PadToBlock();
+    target = reach == Reach::kAll ? appended() : active_->base();
+    if (durable() >= target) return Status::Ok();
     for (const auto& segment : segments_) {
       const Lsn from = std::max(durable(), segment->base());
       const Lsn to = std::min(target, segment->end());
@@ -109,8 +115,20 @@ Status FileJournal::WriteUpTo(Lsn end) {
   return Status::Ok();
 }
 
+void FileJournal::Hasten(Lsn end) {
+  if (durable() >= end) return;
+  const MutexLock lock(mutex_);
+  HastenWriter();
+}
+
+void FileJournal::HastenWriter() {
+  groups_in_haste_ = kGroupsInHaste;
+  if (writer_gathers_) writer_wakes_.NotifyOne();
+}
+
 // The calling thread waits until others have.
 Status FileJournal::AwaitDurable(Lsn end) {
+  Hasten(end);
   const MutexLock lock(wait_mutex_);
   while (durable() < end) {
     if (wait_over_) return Closed("the journal ended before the position was durable");
@@ -220,7 +238,7 @@ void FileJournal::PlaceMark() {
 
 void FileJournal::StartThreads() {
   if (!has_threads()) return;
-  if (synchronous()) writer_ = NamedThread("tr-writer", [this] { WriterLoop(); });
+  writer_ = NamedThread("tr-writer", [this] { WriterLoop(); });
   keeper_ = NamedThread("tr-keeper", [this] { KeeperLoop(); });
 }
 
@@ -241,19 +259,42 @@ void FileJournal::StopThreads() {
   if (keeper_.joinable()) keeper_.join();
 }
 
+// Returns whether there is something to write. After an idle time that is at once: who ended it
+// may be waiting, and is about to say so. Behind a group more may gather, so that a stream of
+// frames makes few groups.
+bool FileJournal::AwaitFrames() {
+  const bool idle = appended() == durable();
+  while (!stop_ && status_.ok() && appended() == durable()) {
+    writer_waits_ = true;
+    writer_wakes_.Wait(mutex_);
+    writer_waits_ = false;
+  }
+  if (groups_in_haste_ > 0) {
+    --groups_in_haste_;
+  } else if (!idle && !stop_ && status_.ok() && options_.gather_us > 0) {
+    writer_gathers_ = true;
+    (void)writer_wakes_.WaitFor(mutex_, options_.gather_us);  // Woken or not: it was long enough.
+    writer_gathers_ = false;
+  }
+  return !stop_ && status_.ok();
+}
+
+// Returns whether there is a segment to sync that takes no more frames.
+bool FileJournal::AwaitSealed() {
+  while (!stop_ && status_.ok() && durable() >= active_->base()) writer_wakes_.Wait(mutex_);
+  return !stop_ && status_.ok();
+}
+
+// kBuffered: nobody waits for the disk, but what is synced as the journal grows need not be written
+// again by a recovery, nor all at once by a checkpoint.
 void FileJournal::WriterLoop() {
   while (true) {
     {
       const MutexLock lock(mutex_);
-      while (!stop_ && status_.ok() && appended() == durable()) {
-        writer_waits_ = true;
-        writer_wakes_.Wait(mutex_);
-        writer_waits_ = false;
-      }
-      if (stop_ || !status_.ok()) return;
+      if (!(synchronous() ? AwaitFrames() : AwaitSealed())) return;
     }
     const MutexLock lock(writer_mutex_);
-    if (!WriteOnce().ok()) return;
+    if (!(synchronous() ? WriteGroup() : SyncMapped(Reach::kSealed)).ok()) return;
   }
 }
 

@@ -8,12 +8,24 @@
 #include "wal/check.h"
 #include "wal/coding.h"
 #include "wal/frame.h"
+#include "wal/huge_memory.h"
 
 namespace tailrace::wal {
+namespace {
+
+// A segment that a recovery reads whole; no chunk.
+constexpr uint64_t kHugeBlockMemoryBytesMin = 4 * kHugePageBytes;
+
+}  // namespace
 
 BlockMemory::BlockMemory(uint64_t bytes) : size_bytes_(RoundUpToBlock(bytes)) {
-  data_.reset(static_cast<char*>(std::aligned_alloc(kBlockBytes, size_bytes_)));
-  TAILRACE_CHECK(data_ != nullptr, "out of memory");
+  const bool huge = size_bytes_ >= kHugeBlockMemoryBytesMin;
+  // Not aligned_alloc: the size need not be a multiple of huge pages.
+  void* memory = nullptr;
+  const int error = ::posix_memalign(&memory, huge ? kHugePageBytes : kBlockBytes, size_bytes_);
+  TAILRACE_CHECK(error == 0, "out of memory");
+  data_.reset(static_cast<char*>(memory));
+  if (huge) UseHugePages(data_.get(), size_bytes_);
 }
 
 void BlockMemory::Free::operator()(char* data) const { std::free(data); }

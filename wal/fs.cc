@@ -32,6 +32,13 @@ std::string JoinPath(ByteView directory, ByteView name) {
   return path;
 }
 
+Result<std::string> ReadPiece(const File& file, uint64_t offset, uint64_t bytes) {
+  std::string piece(bytes, '\0');
+  TAILRACE_ASSIGN_OR_RETURN(const uint64_t read_bytes, file.Read(offset, piece.data(), bytes));
+  piece.resize(read_bytes);
+  return piece;
+}
+
 Result<std::string> ReadWholeFile(FileSystem& fs, const std::string& path, uint64_t bytes_max) {
   TAILRACE_ASSIGN_OR_RETURN(auto file, fs.Open(path, OpenMode::kRead));
   TAILRACE_ASSIGN_OR_RETURN(const uint64_t size_bytes, file->SizeBytes());
@@ -39,10 +46,7 @@ Result<std::string> ReadWholeFile(FileSystem& fs, const std::string& path, uint6
     return Corruption(path + ": " + std::to_string(size_bytes) + " bytes, expected at most " +
                       std::to_string(bytes_max));
   }
-  std::string bytes(size_bytes, '\0');
-  TAILRACE_ASSIGN_OR_RETURN(const uint64_t read_bytes, file->Read(0, bytes.data(), size_bytes));
-  bytes.resize(read_bytes);
-  return bytes;
+  return ReadPiece(*file, 0, size_bytes);
 }
 
 Status ReplaceFile(FileSystem& fs, const std::string& path, ByteView bytes) {

@@ -63,9 +63,13 @@ class MappedFile {
   // The mapped bytes; valid while this object lives.
   virtual const char* data() const = 0;
 
-  // Copies `bytes` to `offset`. No system call. After it returns the bytes survive the process.
-  // Calls on disjoint ranges may run at once.
+  // Copies `bytes` to `offset`. After it returns the bytes survive the process. Calls on disjoint
+  // ranges may run at once.
   virtual void Write(uint64_t offset, ByteView bytes) = 0;
+
+  // Gets [offset, offset + bytes) ready for writes that come soon, which do without if they must: a
+  // page that is not ready costs the first of them a fault. Beside any other call.
+  virtual void MakeReady(uint64_t /*offset*/, uint64_t /*bytes*/) {}
 
   // On OK: all bytes written before the call within [offset, offset + bytes) are durable.
   virtual Status Sync(uint64_t offset, uint64_t bytes) = 0;
@@ -163,6 +167,9 @@ class FileSystem {
 
 // "a/b" from "a" and "b".
 std::string JoinPath(ByteView directory, ByteView name);
+
+// Reads up to `bytes` bytes at `offset`; fewer only at the end. Errors: the file's.
+Result<std::string> ReadPiece(const File& file, uint64_t offset, uint64_t bytes);
 
 // Reads the whole file, which must not exceed `bytes_max` (kCorruption otherwise).
 Result<std::string> ReadWholeFile(FileSystem& fs, const std::string& path, uint64_t bytes_max);

@@ -59,6 +59,10 @@ struct JournalOptions {
   // durability is on record too. 0: never.
   uint32_t idle_mark_ms = 100;
 
+  // kSync: how long frames gather after a group was written before the next one is, while nobody
+  // waits for any: larger groups cost less, and nobody notices.
+  uint32_t gather_us = 100;
+
   // Recycled segment files kept for reuse; more are deleted.
   uint32_t spare_segments_max = 4;
 
@@ -130,10 +134,15 @@ class Journal {
   virtual Result<Appended> Append(FrameType type, ByteView payload, Quota quota) = 0;
 
   // Waits until every frame appended before the call that begins below `end` is durable, without
-  // asking for it: in kSync the writer is already at it, in kBuffered somebody else's Sync must
-  // come (with JournalThreads::kNone this call does the work). kOutcomeUnknown when the journal
-  // fails first; kClosed.
+  // asking for it: in kSync the writer is already at it, in kBuffered the segment must get full or
+  // somebody else's Sync come (with JournalThreads::kNone this call does the work).
+  // kOutcomeUnknown when the journal fails first; kClosed.
   virtual Status WaitDurable(Lsn end) = 0;
+
+  // Somebody is about to wait until everything below `end` is durable: in kSync the writer lets no
+  // more gather before it writes that, nor before the next few groups (see gather_us). WaitDurable
+  // and Sync do so themselves.
+  virtual void Hasten(Lsn end) = 0;
 
   // Makes everything appended before the call durable. Errors as WaitDurable.
   virtual Status Sync() = 0;

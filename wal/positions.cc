@@ -1,10 +1,28 @@
 #include "wal/positions.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "wal/mutants.h"
 
 namespace tailrace::wal {
+namespace {
+
+// Before a thread falls asleep, which costs it and whoever wakes it several microseconds: looks
+// again for about one, and then for as often lets others run first.
+constexpr int kSpinsMax = 50;
+constexpr int kYieldsMax = 20;
+
+// Tells the processor that this is a loop that waits.
+void SpinPause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb");
+#endif
+}
+
+}  // namespace
 
 Positions::Positions(Durability durability, Lsn start, uint64_t gather_us)
     : durability_(durability),
@@ -110,14 +128,27 @@ Status Positions::Unless(const Status& worked) const {
   return failure().ok() ? worked : Status::Ok();
 }
 
+void Positions::Hasten(Lsn end) const {
+  if (TAILRACE_MUTANT("waits-unannounced")) return;
+  if (durability_ == Durability::kSync && durable() < end && workers_.hasten) workers_.hasten(end);
+}
+
 Status Positions::WaitSafe(Lsn end) {
+  Hasten(end);
   if (safe() < end && durability_ == Durability::kSync && workers_.make_durable) {
     TAILRACE_RETURN_IF_ERROR(Unless(workers_.make_durable(end)));
+  }
+  if (durability_ == Durability::kBuffered) {
+    // Whoever stands between its append and its entry is through at once, if it has a processor;
+    // with more writers than processors, this thread may be what it waits for.
+    for (int spins = 0; safe() < end && spins < kSpinsMax; ++spins) SpinPause();
+    for (int yields = 0; safe() < end && yields < kYieldsMax; ++yields) std::this_thread::yield();
   }
   return Wait(safe_, end);
 }
 
 Status Positions::WaitDurable(Lsn end) {
+  Hasten(end);
   if (durable() < end && workers_.make_durable) {
     TAILRACE_RETURN_IF_ERROR(Unless(workers_.make_durable(end)));
   }
@@ -126,6 +157,7 @@ Status Positions::WaitDurable(Lsn end) {
 
 Status Positions::WaitFannedOut(Lsn end) {
   if (fanned_out() >= end) return Status::Ok();
+  Hasten(end);
   if (workers_.fan_out) {
     TAILRACE_RETURN_IF_ERROR(WaitSafe(end));
     TAILRACE_RETURN_IF_ERROR(Unless(workers_.fan_out()));
@@ -142,12 +174,16 @@ Result<Lsn> Positions::AwaitFanOutWork(Lsn beyond, const std::atomic<bool>& inte
     fan_out_wakes_.Wait(mutex_);
     fan_out_sleeps_ = false;
   }
+  return safe();
+}
+
+void Positions::GatherFanOutWork(const std::atomic<bool>& interrupted) {
+  MutexLock lock(mutex_);
   if (in_haste_ == 0 && !interrupted.load() && failure_.ok()) {
     fan_out_gathers_ = true;
     (void)fan_out_wakes_.WaitFor(mutex_, gather_us_);  // Woken or not: it was long enough.
     fan_out_gathers_ = false;
   }
-  return safe();
 }
 
 void Positions::Hurry() {

@@ -26,12 +26,13 @@
 
 namespace tailrace::wal {
 
-// How long changes may gather before fan-out folds them, while nobody waits for what it makes.
-inline constexpr uint64_t kFanOutGatherUs = 1000;
+// How long changes may gather before fan-out folds them, while nobody waits for what it makes. Each
+// time, it takes a processor from whoever writes.
+inline constexpr uint64_t kFanOutGatherUs = 5000;
 
 class Positions {
  public:
-  // All positions begin at `start`, where recovery replays from. See AwaitFanOutWork for
+  // All positions begin at `start`, where recovery replays from. See GatherFanOutWork for
   // `gather_us`.
   Positions(Durability durability, Lsn start, uint64_t gather_us = kFanOutGatherUs);
   Positions(const Positions&) = delete;
@@ -59,9 +60,11 @@ class Positions {
   Lsn cut() const { return Lsn{cut_.load(std::memory_order_acquire)}; }
   Lsn recycled() const { return Lsn{recycled_.load(std::memory_order_acquire)}; }
 
-  // Without threads: what a wait does in their place, called by whoever waits and holding nothing.
-  // Each makes what it can, and an error that is not final ends that wait alone.
+  // What a wait does before it begins, called by whoever waits and holding nothing. With threads it
+  // tells the journal; without, it does their work: each makes what it can, and an error that is
+  // not final ends that wait alone.
   struct Workers {
+    std::function<void(Lsn end)> hasten = nullptr;  // kSync: who makes frames below `end` durable.
     std::function<Status(Lsn end)> make_durable = nullptr;  // Frames that begin below `end`.
     std::function<Status()> fan_out = nullptr;              // All that is safe.
   };
@@ -73,11 +76,14 @@ class Positions {
   Status WaitDurable(Lsn end);
   Status WaitFannedOut(Lsn end);
 
-  // For fan-out, one thread. Waits until safe > `beyond`, then returns safe; or the failure. Unless
-  // somebody is in haste it then lets more gather, `gather_us` long: a writer need not wake it
-  // meanwhile, and to wake a thread costs a writer more than all else it does. Returns safe at
-  // once, as it is, when `interrupted` is set.
+  // For fan-out, one thread. Waits until safe > `beyond` or `interrupted` is set, and returns safe;
+  // or the failure.
   Result<Lsn> AwaitFanOutWork(Lsn beyond, const std::atomic<bool>& interrupted);
+
+  // For fan-out, when it has work. Lets more gather, `gather_us` long, unless somebody is in haste,
+  // `interrupted` is set or there was a failure: a writer need not wake it meanwhile, and to wake a
+  // thread costs a writer more than all else it does.
+  void GatherFanOutWork(const std::atomic<bool>& interrupted);
 
   // Makes fan-out look at its `interrupted` again: set it before.
   void Interrupt();
@@ -128,6 +134,7 @@ class Positions {
 
   Status Wait(Awaited& position, Lsn end);
   Status Unless(const Status& worked) const;
+  void Hasten(Lsn end) const;
   void Move(Awaited& position, uint64_t end) TAILRACE_REQUIRES(mutex_);
   void RaiseSafe() TAILRACE_REQUIRES(mutex_);
   void WakeFanOut() TAILRACE_REQUIRES(mutex_);

@@ -254,11 +254,17 @@ class PosixMappedFile final : public MappedFile {
     std::memcpy(data_ + offset, bytes.data(), bytes.size());
   }
 
+  // A kernel before 5.14 refuses, which costs only that.
+  void MakeReady(uint64_t offset, uint64_t bytes) override {
+    CheckRange(offset, bytes);
+    const uint64_t begin = PageOf(offset);
+    (void)::madvise(data_ + begin, offset + bytes - begin, MADV_POPULATE_WRITE);
+  }
+
   Status Sync(uint64_t offset, uint64_t bytes) override {
     CheckRange(offset, bytes);
-    static const auto page_bytes = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-    const uint64_t begin = offset / page_bytes * page_bytes;
-    const uint64_t end = (offset + bytes) / page_bytes * page_bytes;
+    const uint64_t begin = PageOf(offset);
+    const uint64_t end = PageOf(offset + bytes);
     // The pages leave the page tables together, with what was written to them; the page cache keeps
     // them, and who looks again gets them from there. Left in, each is made read-only by itself
     // while it is written, and interrupts every processor. A failure costs only that.
@@ -271,6 +277,12 @@ class PosixMappedFile final : public MappedFile {
   }
 
  private:
+  // Where the page begins that holds the byte at `offset`.
+  static uint64_t PageOf(uint64_t offset) {
+    static const auto page_bytes = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+    return offset / page_bytes * page_bytes;
+  }
+
   void CheckRange(uint64_t offset, uint64_t bytes) const {
     TAILRACE_CHECK(offset <= size_bytes_ && bytes <= size_bytes_ - offset,
                    "the range lies outside the mapped file");

@@ -7,6 +7,7 @@
 #include "wal/coding.h"
 #include "wal/mutants.h"
 #include "wal/recovery_table.h"
+#include "wal/segment_loader.h"
 #include "wal/segment_pool.h"
 
 namespace tailrace::wal {
@@ -60,10 +61,12 @@ struct Aftermath {
 
 class Planner {
  public:
-  Planner(FileSystem& fs, const std::string& directory, const JournalStart& start)
+  Planner(FileSystem& fs, const std::string& directory, const JournalStart& start,
+          JournalThreads threads)
       : fs_(fs),
         directory_(directory),
         start_(start),
+        threads_(threads),
         known_durable_(std::max(start.known_durable, start.from)) {
     // Beyond kPositionMax it is refused below.
     const uint64_t floor = std::min(start.start_floor.value, kPositionMax + 1);
@@ -103,6 +106,7 @@ class Planner {
   FileSystem& fs_;
   const std::string& directory_;
   const JournalStart& start_;
+  const JournalThreads threads_;
   const Lsn known_durable_;
 
   RecoveryPlan plan_;
@@ -139,9 +143,8 @@ Status Planner::AddCandidate(const std::string& path, uint64_t named_base) {
   SegmentCandidate candidate{.path = path, .named_base = named_base, .header = {}};
   TAILRACE_ASSIGN_OR_RETURN(auto file, fs_.Open(path, OpenMode::kRead));
   TAILRACE_ASSIGN_OR_RETURN(candidate.file_bytes, file->SizeBytes());
-  std::string block(kSegmentHeaderBytes, '\0');
-  TAILRACE_ASSIGN_OR_RETURN(const uint64_t read_bytes, file->Read(0, block.data(), block.size()));
-  candidate.state = DecodeSegmentHeader(ByteView(block).substr(0, read_bytes), candidate.header);
+  TAILRACE_ASSIGN_OR_RETURN(const std::string block, ReadPiece(*file, 0, kSegmentHeaderBytes));
+  candidate.state = DecodeSegmentHeader(block, candidate.header);
   candidates_.push_back(std::move(candidate));
   return Status::Ok();
 }
@@ -310,12 +313,16 @@ Result<RunFound> Planner::ReadRun(const Run& run, std::optional<Lsn> bound) {
   RunFound found;
   found.begin = Lsn{run.segments[first].header.base};
   const Lsn limit = bound.value_or(run.segments.back().end());
+  std::vector<SegmentLoader::Segment> to_load;
+  for (size_t i = first; i < count; ++i) {
+    to_load.push_back({run.segments[i].path, run.segments[i].header});
+  }
+  SegmentLoader loader(fs_, std::move(to_load), threads_);
   size_t i = first;
   WalkEnd walk;
   for (; i < count; ++i) {
     const SegmentCandidate& candidate = run.segments[i];
-    TAILRACE_ASSIGN_OR_RETURN(SegmentImage image,
-                              SegmentImage::Load(fs_, candidate.path, candidate.header));
+    TAILRACE_ASSIGN_OR_RETURN(SegmentImage image, loader.Next());
     std::vector<Lsn> frames;
     Status status;
     walk = image.Walk(limit, [&](const ParsedFrame& frame) {
@@ -529,8 +536,8 @@ void Planner::PruneTornCopies() {
 }  // namespace
 
 Result<RecoveryPlan> PlanRecovery(FileSystem& fs, const std::string& directory,
-                                  const JournalStart& start) {
-  return Planner(fs, directory, start).Plan();
+                                  const JournalStart& start, JournalThreads threads) {
+  return Planner(fs, directory, start, threads).Plan();
 }
 
 Status ApplyRecovery(FileSystem& fs, const std::string& directory, const RecoveryPlan& plan) {

@@ -62,9 +62,11 @@ struct RecoveryPlan {
   Epoch new_epoch;  // Above every epoch ever begun.
 };
 
-// Reads the directory and decides. Changes nothing. Errors as OpenJournal.
+// Reads the directory and decides, with kOwn reading ahead in threads that end before it does.
+// Changes nothing. Errors as OpenJournal.
 Result<RecoveryPlan> PlanRecovery(FileSystem& fs, const std::string& directory,
-                                  const JournalStart& start);
+                                  const JournalStart& start,
+                                  JournalThreads threads = JournalThreads::kNone);
 
 // Copies the torn tail aside, makes the unproven bytes durable and removes what is to be removed.
 // On OK all of that is durable. May be cut short at any point and done again.

@@ -23,10 +23,9 @@ Result<ScannedFile> ReadHeader(FileSystem& fs, const std::string& path, uint64_t
   summary.header.base = named_base;
   summary.valid_end = Lsn{named_base};
   TAILRACE_ASSIGN_OR_RETURN(auto file, fs.Open(path, OpenMode::kRead));
-  std::string block(kSegmentHeaderBytes, '\0');
-  TAILRACE_ASSIGN_OR_RETURN(const uint64_t read_bytes, file->Read(0, block.data(), block.size()));
+  TAILRACE_ASSIGN_OR_RETURN(const std::string block, ReadPiece(*file, 0, kSegmentHeaderBytes));
   SegmentHeader header;
-  switch (DecodeSegmentHeader(ByteView(block).substr(0, read_bytes), header)) {
+  switch (DecodeSegmentHeader(block, header)) {
     case SegmentHeaderState::kInvalid:
       summary.problem = "the segment header is damaged or was never written";
       return scanned;

@@ -22,9 +22,10 @@ struct SegmentFile {
   FrameSeed seed;
   std::string path;
   std::unique_ptr<File> file;
-  std::unique_ptr<MappedFile> map;
-  uint64_t file_bytes =
-      0;  // Less than the header says once recovery has copied the proven part only.
+  std::shared_ptr<MappedFile> map;
+  // Less than the header says once recovery has copied the proven part only.
+  uint64_t file_bytes = 0;
+  uint64_t ready_bytes = 0;  // Of the map: those before were made ready for writes.
 
   Lsn base() const { return Lsn{header.base}; }
   Lsn end() const { return Lsn{SegmentEnd(header)}; }

@@ -10,6 +10,7 @@
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "tests/support/expect_ok.h"
+#include "tests/support/random.h"
 #include "tests/support/seed.h"
 #include "tests/support/sim_fs.h"
 #include "tests/support/temp_dir.h"
@@ -215,6 +217,25 @@ TEST_P(RocksFsTest, IngestsAtomicallyByMovingAndReopens) {
   }
 }
 
+// Only both ends of a file to ingest are read ahead; this one has a middle.
+TEST_P(RocksFsTest, ALargeTableIsIngestedWhole) {
+  constexpr int kMany = 30'000;
+  const std::string text = test::Random(test::TestSeed()).Bytes(1500);
+  const auto database = MustOpen(fs(), directory());
+  ASSERT_OK(database->Ingest(kMany, text));
+  const auto items = database->Items();
+  ASSERT_OK(items);
+  EXPECT_EQ(items->size(), kMany);
+  for (const auto& [key, value] : *items) ASSERT_EQ(value, text) << key;
+  uint64_t largest_bytes = 0;
+  for (const auto& entry : fs().List(directory()).value()) {
+    if (!entry.name.ends_with(".sst")) continue;
+    const auto file = fs().Open(wal::JoinPath(directory(), entry.name), wal::OpenMode::kRead);
+    largest_bytes = std::max(largest_bytes, (*file)->SizeBytes().value());
+  }
+  EXPECT_GT(largest_bytes, 12u << 20);
+}
+
 TEST_P(RocksFsTest, CompactsAndRemovesWhatItReplaced) {
   auto database = MustOpen(fs(), directory());
   for (const char* text : {"one", "two", "three"}) ASSERT_OK(database->Ingest(kItems, text));
@@ -274,6 +295,29 @@ TEST(RocksFsDamage, AFlippedBitBehindTheItemsOfATableIsAnErrorOrHarmless) {
   std::printf("figure: %llu damaged bytes of tables, %llu refused, the others harmless\n",
               static_cast<unsigned long long>(flips), static_cast<unsigned long long>(refused));
   EXPECT_GT(refused, flips / 4);
+}
+
+// Blocks have the same checksums in other versions, but are unpacked in another way.
+TEST(RocksFsDamage, AnotherVersionInTheFooterOfATableIsRefused) {
+  constexpr uint64_t kVersionFromEnd = 12;
+  SimFs fs;
+  ASSERT_OK(MustOpen(fs, "/items")->Ingest(10, "value"));
+  SimDisk good = fs.disk();
+  good.SyncAll();
+  for (const std::string& path : good.Files()) {
+    if (!path.ends_with(".sst")) continue;
+    const std::string bytes = *good.Contents(path);
+    for (uint64_t bit = 0; bit < 32; ++bit) {
+      const uint64_t at = bytes.size() - kVersionFromEnd + bit / 8;
+      const char bad = static_cast<char>(bytes[at] ^ (1 << (bit % 8)));
+      SimDisk disk = good;
+      ASSERT_OK(disk.Patch(path, at, ByteView(&bad, 1)));
+      SimFs damaged(disk);
+      const auto database = Database::Open(damaged, "/items");
+      ASSERT_FALSE(database.ok()) << path << ", bit " << bit;
+      EXPECT_THAT(database.status().message(), HasSubstr("the table's footer is damaged"));
+    }
+  }
 }
 
 TEST(RocksFsSeam, NothingGoesPastItAndNothingStaysOpen) {

@@ -152,14 +152,20 @@ class SalvageTest : public StoreTest {
     return *std::move(scanned);
   }
 
-  // Damages the first frame that begins behind this share of what the segment holds.
-  static void DamageFrameBehind(const wal::SegmentSummary& segment, double share) {
-    const auto held = static_cast<double>(segment.valid_end.value - segment.header.base);
-    const size_t at =
-        ReadBytes(segment.path)
-            .find("TRM1", wal::kSegmentHeaderBytes + static_cast<size_t>(held * share));
-    ASSERT_NE(at, std::string::npos);
-    Flip(segment.path, at + 8);
+  // Damages the frame behind this share of the store's own frames in the segment.
+  void DamageFrameBehind(const wal::SegmentSummary& segment, double share) const {
+    std::vector<uint64_t> frames;
+    ASSERT_OK(wal::ScanJournal(
+        wal::FileSystem::Posix(), damaged_ + "/journal", [&](const wal::Frame& frame) {
+          const bool own = static_cast<uint8_t>(frame.type) >= wal::kFirstCallerFrame;
+          const bool within =
+              frame.lsn.value >= segment.header.base && frame.lsn < segment.valid_end;
+          if (own && within) frames.push_back(frame.lsn.value);
+          return true;
+        }));
+    ASSERT_FALSE(frames.empty());
+    const uint64_t lsn = frames[static_cast<size_t>(static_cast<double>(frames.size()) * share)];
+    Flip(segment.path, wal::kSegmentHeaderBytes + (lsn - segment.header.base) + 8);
   }
 
   const std::string damaged_ = temp_.path() + "/damaged";

@@ -92,6 +92,36 @@ TEST_F(ControlTest, ALargerFileTakesThePlaceOfOneThatIsFull) {
   }
 }
 
+// The owner is in haste for it until the file moves on: a follower that died in its sleep costs it
+// one publication without a delay, not all.
+TEST_F(ControlTest, AFollowerThatFallsAsleepIsWaitedForOnce) {
+  auto owner = Owner(1);
+  EXPECT_FALSE(owner->FollowersWait());
+  owner->Publish({ShardAt(1, 1)}, {}, Lsn{10});
+  const auto reader = Reader().value();
+  EXPECT_FALSE(owner->FollowersWait());
+  reader->AnnounceWait();
+  EXPECT_TRUE(owner->FollowersWait());
+  owner->Publish({}, {}, Lsn{20});  // Of no stream: it wakes nobody.
+  EXPECT_TRUE(owner->FollowersWait());
+  owner->Publish({ShardAt(1, 2)}, {}, Lsn{30});
+  EXPECT_FALSE(owner->FollowersWait());
+  reader->AnnounceWait();
+  owner = Owner(2);
+  EXPECT_FALSE(owner->FollowersWait());
+}
+
+// Such as one that belongs to somebody else: it may be read, and its owner is not in haste.
+TEST_F(ControlTest, AFileThatCannotBeWrittenIsFollowedAllTheSame) {
+  const auto owner = Owner(1);
+  owner->Publish({ShardAt(1, 1)}, {}, Lsn{10});
+  fs_.Inject({.call = SimCall::kMap, .status = ReadOnly("injected")});
+  const auto reader = Reader().value();
+  EXPECT_EQ(reader->Look(ShardId{1})->shard, ShardAt(1, 1));
+  reader->AnnounceWait();
+  EXPECT_FALSE(owner->FollowersWait());
+}
+
 TEST_F(ControlTest, TheNextOwnerTakesTheFileOverAndWakesThoseWhoSleepAtIt) {
   auto owner = Owner(1);
   owner->Publish({ShardAt(1, 1)}, {}, Lsn{10});

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "shards/control.h"
 #include "tests/shards/shard_rig.h"
 #include "tests/support/expect_ok.h"
 #include "tests/support/random.h"
@@ -32,7 +33,7 @@ struct Rig {
   std::atomic<int> failures{0};
   Lsn entered;
 
-  explicit Rig(wal::Durability durability) {
+  explicit Rig(wal::Durability durability, uint64_t gather_us = wal::kFanOutGatherUs) {
     wal::JournalOptions options;
     options.durability = durability;
     options.segment_bytes = 1 << 20;
@@ -45,9 +46,9 @@ struct Rig {
     auto opened = wal::OpenJournal(fs, clock, "/journal", start, options);
     EXPECT_OK(opened);
     entered = (*opened)->recovery().start;
-    positions = std::make_unique<wal::Positions>(durability, entered);
+    positions = std::make_unique<wal::Positions>(durability, entered, gather_us);
     journal = std::move(*opened);
-    auto set = ShardSet::Open(fs, "/streams", kStore, Epoch{1}, {}, {}, {});
+    auto set = ShardSet::Open(fs, "/streams", kStore, Epoch{1}, {}, {}, {.followers = true});
     EXPECT_OK(set);
     shards = std::move(*set);
     fan_out = std::make_unique<FanOut>(*journal, *positions, *shards,
@@ -216,6 +217,29 @@ TEST(FanOutTest, ReadersThatWaitGetEverything) {
     for (std::thread& reader : readers) reader.join();
     EXPECT_EQ(CountRecords(*rig.shards), changes);
     EXPECT_EQ(rig.failures, 0);
+  }
+}
+
+// If changes gathered, each of these waits would last an hour.
+TEST(FanOutTest, AFollowerThatSleepsDoesNotWaitForMore) {
+  constexpr uint64_t kHourUs = 3'600'000'000;
+  constexpr uint64_t kMinuteUs = 60'000'000;
+  Random random(tailrace::test::TestSeed());
+  const TestJournal frames = Frames(random, 100);
+  Rig rig(wal::Durability::kBuffered, kHourUs);
+  rig.fan_out->Start();
+  rig.Append(frames.frames().front());
+  ASSERT_OK(rig.positions->WaitFannedOut(rig.entered));
+  const auto reader = ControlReader::Open(rig.fs, "/streams", kStore);
+  ASSERT_OK(reader);
+  for (size_t i = 1; i < frames.frames().size(); ++i) {
+    const uint64_t sequence = (*reader)->sequence();
+    (*reader)->AnnounceWait();
+    const Lsn end = rig.Append(frames.frames()[i]);
+    ASSERT_TRUE((*reader)->Wait(sequence, kMinuteUs, nullptr)) << "commit " << i;
+    const auto view = (*reader)->Look();
+    ASSERT_TRUE(view);
+    EXPECT_EQ(view->published, end);
   }
 }
 

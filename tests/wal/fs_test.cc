@@ -305,6 +305,21 @@ TEST_P(FsTest, AMappingSurvivesTheNameAndTheOtherHandles) {
   EXPECT_EQ(ByteView(map->data(), 3), "aXc");
 }
 
+TEST_P(FsTest, GettingPagesReadyChangesNothing) {
+  std::string content = std::string(3 * kBlockBytes, 'a') + "tail";
+  Make("a", content);
+  const auto map = fs().Map(At("a")).value();
+  map->Write(kBlockBytes + 1, "bc");
+  content.replace(kBlockBytes + 1, 2, "bc");
+  map->MakeReady(0, content.size());
+  map->MakeReady(kBlockBytes + 2, kBlockBytes);  // From within a page on, and once more.
+  map->MakeReady(content.size(), 0);
+  map->Write(2 * kBlockBytes, "d");
+  content.replace(2 * kBlockBytes, 1, "d");
+  EXPECT_OK(map->Sync(0, content.size()));
+  EXPECT_EQ(ByteView(map->data(), content.size()), content);
+}
+
 TEST_P(FsTest, SharedWordsAreSharedByAllWhoMapTheFile) {
   ExpectError(fs().MapShared(At("no"), MapAccess::kRead).status(), StatusCode::kNotFound, "no");
   Make("three", "abc");

@@ -99,6 +99,21 @@ TEST_P(JournalTest, FramesSurviveReopening) {
   }
 }
 
+TEST(JournalThreadsTest, AFullSegmentBecomesDurableUnasked) {
+  test::SimFs sim;
+  JournalRig rig(sim, "/journal", SmallJournal(Durability::kBuffered, JournalThreads::kOwn));
+  const auto journal = rig.Open();
+  ASSERT_NE(journal, nullptr);
+  std::vector<KnownFrame> frames;
+  const uint64_t segment_bytes = rig.options().segment_bytes;
+  while (journal->appended() - journal->recovery().start < 3 * segment_bytes) {
+    AppendFrame(*journal, std::string(500, 'a'), frames);
+  }
+  const Lsn first_end = journal->recovery().start + (segment_bytes - kSegmentHeaderBytes);
+  EXPECT_OK(journal->WaitDurable(first_end));
+  EXPECT_LT(journal->durable(), journal->appended());
+}
+
 TEST_P(JournalTest, RecycledFilesAreReused) {
   auto journal = rig_.Open();
   ASSERT_NE(journal, nullptr);
@@ -168,6 +183,33 @@ TEST_P(JournalTest, ClosedJournalTakesNothingMore) {
             StatusCode::kClosed);
   EXPECT_EQ(journal->Close().code(), StatusCode::kClosed);
   EXPECT_THAT(ReadAll(*journal, Lsn{0}), ElementsAreArray(frames_));
+}
+
+// Where nobody waits, frames gather; if waits did not end that, these would last an hour.
+TEST(JournalGroupTest, FramesGatherUntilSomebodyWaits) {
+  test::SimFs fs;
+  JournalOptions options = SmallJournal(Durability::kSync, JournalThreads::kOwn);
+  options.gather_us = 3'600'000'000;
+  options.live_bytes_max = 64 << 20;  // Nothing is recycled.
+  JournalRig rig(fs, "/journal", options);
+  const auto journal = rig.Open();
+  ASSERT_NE(journal, nullptr);
+  std::vector<KnownFrame> frames;
+  const auto append = [&] { return AppendFrame(*journal, std::string(40, 'f'), frames).frame.end; };
+  const uint64_t writes_before = fs.calls(test::SimCall::kWriteDurable);
+  for (int i = 0; i < 300; ++i) append();
+  ASSERT_OK(journal->WaitDurable(append()));
+  // One that begins at once and what gathered behind it; a few more if this thread was held up.
+  EXPECT_LT(fs.calls(test::SimCall::kWriteDurable) - writes_before, 30u);
+  for (int i = 0; i < 200; ++i) {
+    append();
+    append();
+    const Lsn end = append();
+    journal->Hasten(end);
+    ASSERT_OK(journal->WaitDurable(end));
+  }
+  for (int i = 0; i < 5000; ++i) append();  // More than may wait for the writer.
+  ASSERT_OK(journal->Close());
 }
 
 }  // namespace

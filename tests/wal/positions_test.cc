@@ -99,6 +99,32 @@ TEST(PositionsTest, AFailureEndsEveryWaitAndPositionsReachedStay) {
   EXPECT_OK(positions.WaitSafe(Lsn{110}));
 }
 
+// The journal lets frames gather as long as nobody waits for them.
+TEST(PositionsTest, WhoWaitsForTheDiskSaysSo) {
+  Positions positions(Durability::kSync, kStart);
+  std::vector<Lsn> told;
+  positions.SetWorkers({.hasten = [&](Lsn end) {
+    told.push_back(end);
+    positions.AdvanceDurable(end);
+    positions.AdvanceFannedOut(end);
+  }});
+  positions.Enter(kStart, Lsn{110});
+  ASSERT_OK(positions.WaitSafe(Lsn{110}));
+  positions.Enter(Lsn{110}, Lsn{120});
+  ASSERT_OK(positions.WaitDurable(Lsn{120}));
+  positions.Enter(Lsn{120}, Lsn{130});
+  ASSERT_OK(positions.WaitFannedOut(Lsn{130}));
+  const std::vector<Lsn> waited_for{Lsn{110}, Lsn{120}, Lsn{130}};
+  EXPECT_EQ(told, waited_for);
+  ASSERT_OK(positions.WaitDurable(Lsn{130}));
+  EXPECT_EQ(told, waited_for) << "it is durable already";
+
+  Positions buffered(Durability::kBuffered, kStart);
+  buffered.SetWorkers({.hasten = [](Lsn) { FAIL() << "nobody waits for the disk"; }});
+  buffered.Enter(kStart, Lsn{110});
+  ASSERT_OK(buffered.WaitSafe(Lsn{110}));
+}
+
 // What gathers while fan-out waits is handed to it together: it is not woken for each frame.
 TEST(PositionsTest, ChangesGatherForFanOut) {
   Positions positions(Durability::kBuffered, kStart);
@@ -106,10 +132,11 @@ TEST(PositionsTest, ChangesGatherForFanOut) {
   uint64_t rounds = 0;
   std::thread fan_out([&] {
     for (Lsn folded = kStart; folded < Lsn{100'100}; ++rounds) {
-      const auto safe = positions.AwaitFanOutWork(folded, never);
-      ASSERT_OK(safe);
-      ASSERT_GT(*safe, folded);
-      folded = *safe;
+      const auto work = positions.AwaitFanOutWork(folded, never);
+      ASSERT_OK(work);
+      ASSERT_GT(*work, folded);
+      positions.GatherFanOutWork(never);
+      folded = positions.safe();
     }
   });
   const auto begin = std::chrono::steady_clock::now();
@@ -129,9 +156,9 @@ TEST(PositionsTest, HasteEndsTheGathering) {
   std::atomic<bool> stop{false};
   std::thread fan_out([&] {
     while (!stop) {
-      const auto safe = positions.AwaitFanOutWork(positions.fanned_out(), stop);
-      ASSERT_OK(safe);
-      positions.AdvanceFannedOut(*safe);
+      ASSERT_OK(positions.AwaitFanOutWork(positions.fanned_out(), stop));
+      positions.GatherFanOutWork(stop);
+      positions.AdvanceFannedOut(positions.safe());
     }
   });
   for (uint64_t end = kStart.value; end < 2000; ++end) {
