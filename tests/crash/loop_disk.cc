@@ -81,6 +81,7 @@ Result<std::unique_ptr<LoopDisk>> LoopDisk::Make(const std::string& type,
     return FailedPrecondition(FormatCommand(type, "").front() + " is missing");
   }
   std::unique_ptr<LoopDisk> disk(new LoopDisk(type, mount_point));
+  TAILRACE_RETURN_IF_ERROR(disk->MakeImage());
   TAILRACE_RETURN_IF_ERROR(disk->Attach());
   TAILRACE_RETURN_IF_ERROR(disk->Format());
   TAILRACE_RETURN_IF_ERROR(disk->Mount());
@@ -89,18 +90,23 @@ Result<std::unique_ptr<LoopDisk>> LoopDisk::Make(const std::string& type,
 
 LoopDisk::~LoopDisk() {
   if (mounted_) (void)Unmount();
-  if (device_fd_ >= 0) ::close(device_fd_);
+  Detach();
+  if (image_fd_ >= 0) ::close(image_fd_);
 }
 
-// Over memory that goes with the last who has it open: the device.
-Status LoopDisk::Attach() {
-  const Descriptor image(::memfd_create("tailrace-disk", MFD_CLOEXEC));
-  if (image.get() < 0 || ::ftruncate(image.get(), type_ == "xfs" ? kXfsBytes : kExt4Bytes) != 0) {
+// Over memory that goes with the last who has it open.
+Status LoopDisk::MakeImage() {
+  image_fd_ = ::memfd_create("tailrace-disk", MFD_CLOEXEC);
+  if (image_fd_ < 0 || ::ftruncate(image_fd_, type_ == "xfs" ? kXfsBytes : kExt4Bytes) != 0) {
     return Failed("memory for a disk");
   }
+  return Status::Ok();
+}
+
+Status LoopDisk::Attach() {
   const Descriptor control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
   loop_config config{};
-  config.fd = static_cast<uint32_t>(image.get());
+  config.fd = static_cast<uint32_t>(image_fd_);
   config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
   for (int tries = 0; tries < kAttachTriesMax; ++tries) {
     const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
@@ -118,6 +124,11 @@ Status LoopDisk::Attach() {
     if (error != EBUSY) break;
   }
   return FailedPrecondition(device_ + " cannot be attached: " + std::strerror(errno));
+}
+
+void LoopDisk::Detach() {
+  if (device_fd_ >= 0) ::close(device_fd_);
+  device_fd_ = -1;
 }
 
 Status LoopDisk::Format() const {
@@ -150,13 +161,13 @@ Status LoopDisk::Unmount() {
   return Failed("unmounting " + mount_point_);
 }
 
-bool LoopDisk::Damaged() {
+Status LoopDisk::Damaged() const {
   // xfs shuts itself down instead, and has no such count.
   const std::string name = device_.substr(device_.rfind('/') + 1);
   std::ifstream errors("/sys/fs/ext4/" + name + "/errors_count");
   uint64_t count = 0;
-  if (errors >> count && count > 0) damaged_ = true;
-  return damaged_;
+  if (!(errors >> count) || count == 0) return Status::Ok();
+  return Corruption("the kernel found its own file system on " + device_ + " damaged");
 }
 
 // Mounting replayed the file system's log, and unmounting left it clean: whatever the checker
@@ -170,16 +181,19 @@ Status LoopDisk::CheckWhole() {
 }
 
 void LoopDisk::Cut() {
-  (void)Damaged();  // The count may not survive.
   const Descriptor root(::open(mount_point_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   uint32_t how = kWithoutLogFlush;
-  cut_ = Status::Ok();
+  cut_ = Damaged();  // The count may not survive.
   if (root.get() < 0 || ::ioctl(root.get(), kShutdown, &how) != 0) cut_ = Failed("the power cut");
 }
 
 Status LoopDisk::Restart() {
   TAILRACE_RETURN_IF_ERROR(cut_);
   TAILRACE_RETURN_IF_ERROR(Unmount());
+  // The kernel keeps blocks of a device in memory for as long as somebody has it open, those too
+  // that a cut file system had changed and will never write: the next mount would find them.
+  Detach();
+  TAILRACE_RETURN_IF_ERROR(Attach());
   return Mount();
 }
 

@@ -32,12 +32,13 @@ class LoopDisk final : public crashtest::PowerSwitch {
   ~LoopDisk() override;  // Unmounts and detaches.
 
   void Cut() override;
+
+  // An error of Damaged too, as it was before the cut.
   Status Restart() override;
 
-  // Whether the kernel has found its own file system damaged: after a cut, ext4's bitmaps do not
-  // always have their checksums (seen on Linux 6.18, a few in a thousand cuts of a loaded machine).
-  // What is on it is anybody's guess from then on. Between lives.
-  bool Damaged();
+  // kCorruption: the kernel has found its own file system damaged (ext4 counts that), so that what
+  // is on it is anybody's guess.
+  Status Damaged() const;
 
   // Unmounts the disk and has the file system's own checker (e2fsck, xfs_repair) look at all of it,
   // changing nothing. OK: it found nothing; kCorruption with what it said otherwise. For the end.
@@ -47,18 +48,20 @@ class LoopDisk final : public crashtest::PowerSwitch {
   LoopDisk(std::string type, std::string mount_point)
       : type_(std::move(type)), mount_point_(std::move(mount_point)) {}
 
+  Status MakeImage();
   Status Attach();
+  void Detach();
   Status Format() const;
   Status Mount();
   Status Unmount();
 
   const std::string type_;
   const std::string mount_point_;
+  int image_fd_ = -1;  // The memory.
   std::string device_;
   int device_fd_ = -1;  // While it is open the device stays attached.
   bool mounted_ = false;
   Status cut_;  // Of the last cut.
-  bool damaged_ = false;
 };
 
 }  // namespace tailrace::test

@@ -224,6 +224,33 @@ TEST(PowerOracleTest, BehindALostEffectOneMayBeStoredAndNotTold) {
   EXPECT_EQ(ProblemsOf(story), "");
 }
 
+// A process died before it told of effect 1. The next one found it and stored effect 2, which was
+// lost: effect 1 is still there.
+TEST(PowerOracleTest, AnEffectThatWasFoundIsKept) {
+  PowerStory story = WithoutTail();
+  story.before.push_back(OfShard(EventKind::kEffectFound, 1));
+  story.before.push_back(OfShard(EventKind::kEffect, 2));
+  story.before.back().sequence = 185;
+  for (uint64_t found = 0; found <= 2; ++found) {
+    PowerStory told = story;
+    told.after.push_back(OfShard(EventKind::kEffectFound, found));
+    const std::string problems = ProblemsOf(told);
+    if (found == 1) {
+      EXPECT_EQ(problems, "");
+    } else {
+      EXPECT_THAT(problems, HasSubstr("goes on behind the effect of ordinal"));
+    }
+  }
+}
+
+// One thread stores and finds them all.
+TEST(PowerOracleTest, AnEffectIsNotFoundBeforeItIsStored) {
+  PowerStory story = WithoutTail();
+  story.before.push_back(OfShard(EventKind::kEffect, 1));
+  story.before.push_back(OfShard(EventKind::kEffectFound, 2));
+  EXPECT_THAT(ProblemsOf(story), HasSubstr("goes on behind the effect of ordinal 2"));
+}
+
 // A durable reader that kept a checkpoint, and another between two ends of the journal; it goes on
 // behind the record `resumed`, or at the beginning.
 std::string ProblemsOfReader(uint64_t before, uint64_t after, uint64_t resumed) {

@@ -86,13 +86,17 @@ void Oracle::HearEffect(const Event& event) {
   }
   if (event.ordinal != 0) ++counts_.effects_found;
   const uint64_t newest = effects.newest();
-  if (event.ordinal < newest || (effects.taken_back && event.ordinal > newest)) {
+  const bool may_be_untold = !effects.taken_back && effects.since.empty();
+  if (event.ordinal < newest || (event.ordinal > newest && !may_be_untold)) {
     Complain("stream " + std::to_string(event.stream) + ", shard " + std::to_string(event.shard) +
              ": a consumer goes on behind the effect of ordinal " + std::to_string(event.ordinal) +
              ", and " + std::to_string(newest) + " was acknowledged and is left");
   }
-  // From here on it makes new ones, of which the last may be stored and never told.
+  // From here on it makes new ones, of which the last may be stored and never told. This one may be
+  // such, of an earlier life: then it was there when the store was opened, and nothing takes it
+  // back.
   effects.taken_back = false;
+  if (effects.since.empty()) effects.settled = event.ordinal;
 }
 
 // Those in the lost tail are gone, and nothing behind them can be there.

@@ -30,7 +30,8 @@ def outcome(case):
 
 def trouble(case):
     """The first lines that tell of the failure, or the last that the test printed."""
-    lines = (case.findtext("system-out") or "").splitlines()
+    lines = [line for line in (case.findtext("system-out") or "").splitlines()
+             if not line.startswith("figure:")]
     first = next((i for i, line in enumerate(lines) if TROUBLE.search(line)),
                  max(0, len(lines) - TROUBLE_LINES))
     return [line[:TROUBLE_CHARACTERS_MAX] for line in lines[first:first + TROUBLE_LINES]]
