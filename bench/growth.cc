@@ -51,7 +51,6 @@ void GrowingStore::Open() {
   Close();
   StoreOptions options;
   options.durability = Durability::kBuffered;
-  options.block_cache_bytes = options.item_cache_bytes = kCacheBytes / 2;
   store = Must(Store::Open(directory, options));
 }
 

@@ -26,7 +26,7 @@ constexpr char kHelp[] =
     "  --rounds         in which every case runs once, so that rivals meet the same weather (1)\n"
     "  --items          items in a store before it is measured (1000000)\n"
     "  --items-max      in the largest store of growth/items (1000000)\n"
-    "  --seconds        that each write and read case runs (2)\n"
+    "  --seconds        that each write and read case runs (5)\n"
     "  --stream-bytes   of change records for a stream scan (1 GiB)\n"
     "  --journal-bytes  of user data that a recovery replays (1 GiB)\n"
     "  --every-write    every combination of engine, durability, keys, size and threads, and not\n"

@@ -37,6 +37,7 @@ rocksdb::Options MakeOptions(const EngineOptions& from) {
   options.write_buffer_size = from.buffer_bytes;
   options.max_write_buffer_number = kWriteBuffers;
   options.max_background_jobs = 2;
+  options.compaction_readahead_size = 2 << 20;
   options.WAL_ttl_seconds = 24 * 3600;  // For GetUpdatesSince.
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = rocksdb::NewLRUCache(kCacheBytes);

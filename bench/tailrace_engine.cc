@@ -26,7 +26,8 @@ class TailraceEngine final : public Engine {
     // for rocksdb_get_put than four of 64.)
     store.generation_bytes_max = options.buffer_bytes * kWriteBuffers / 2;
     store.journal_bytes_max = options.buffer_bytes * kWriteBuffers;
-    store.block_cache_bytes = store.item_cache_bytes = kCacheBytes / 2;
+    store.item_cache_bytes = kItemCacheBytes;
+    store.block_cache_bytes = kCacheBytes - kItemCacheBytes;
     store_ = Must(Store::Open(directory, store));
     if (!store_->DescribeTable(kTable).ok()) {
       Must(store_->CreateTable({.name = kTable, .keys = {{"id", ScalarType::kS}, {}}}));
@@ -67,8 +68,7 @@ class TailraceEngine final : public Engine {
 
   void CatchUp() override {
     Must(store_->Checkpoint());  // Durable, fanned out and drained, in this order.
-    // RocksDB begins to compact level 0 at four files.
-    while (Must(store_->Stats()).index_level0_files >= 4) {
+    while (Must(store_->Stats()).index_compacting) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }
