@@ -10,7 +10,7 @@
 namespace tailrace::engine {
 namespace {
 
-constexpr uint64_t kRingBytesOfRow = 448;  // An eighth of the memory is rows.
+constexpr uint64_t kRingBytesOfRow = 896;  // An eighth of the memory is rows.
 constexpr uint64_t kItemsOfRing = 8;       // Larger items are not kept.
 // A small cache may never be filled, and each ring would have a huge page from its first item on.
 constexpr uint64_t kHugeRingBytesMin = 4 * kHugePageBytes;
@@ -87,7 +87,9 @@ ItemCache::Slot* ItemCache::FindSlot(const Part& part, uint64_t hash, TableId ta
 void ItemCache::Prefetch(TableId table, ByteView key) const {
   if (!made_.load(std::memory_order_acquire)) return;
   const uint64_t hash = HashOf(table, key);
-  __builtin_prefetch(&PartOf(hash).rows[hash % rows_]);
+  const auto& slots = PartOf(hash).rows[hash % rows_].slots;
+  __builtin_prefetch(slots.data());
+  __builtin_prefetch(&slots.back());
 }
 
 std::optional<StoredItem> ItemCache::Find(TableId table, ByteView key) const {

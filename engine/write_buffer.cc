@@ -1,6 +1,7 @@
 #include "engine/write_buffer.h"
 
 #include <algorithm>
+#include <bit>
 #include <set>
 
 #include "wal/check.h"
@@ -51,7 +52,11 @@ bool Generation::Order::operator()(const Slot& a, const Slot& b) const { return 
 bool Generation::Order::operator()(const Slot& a, const Key& b) const { return Less(a, b); }
 bool Generation::Order::operator()(const Key& a, const Slot& b) const { return Less(a, b); }
 
-Generation::Generation(std::shared_ptr<GenerationGate> gate) : gate_(std::move(gate)) {
+Generation::Generation(std::shared_ptr<GenerationGate> gate, uint64_t changes_expected)
+    : gate_(std::move(gate)),
+      first_bucket_bits_(std::min(
+          static_cast<uint32_t>(std::bit_width(changes_expected / (kStripes * kItemsOfBucket))),
+          kBucketBitsMax)) {
   gate_->Opened();
 }
 
@@ -59,20 +64,36 @@ Generation::~Generation() { gate_->Gone(); }
 
 // ---- Stripes. ----
 
+size_t Generation::OccupiedBuckets::Next(size_t at, Direction direction) const {
+  const bool forward = direction == Direction::kForward;
+  size_t word = at / kWordBits;
+  const uint64_t all = ~uint64_t{0};
+  uint64_t left =
+      words_[word] & (forward ? all << at % kWordBits : all >> (kWordBits - 1 - at % kWordBits));
+  while (left == 0) {
+    if (word == (forward ? words_.size() - 1 : 0)) return kBucketsMax;
+    forward ? ++word : --word;
+    left = words_[word];
+  }
+  const int bit = forward ? std::countr_zero(left) : 63 - std::countl_zero(left);
+  return word * kWordBits + static_cast<size_t>(bit);
+}
+
 // By the bits of the hash behind those that chose the stripe.
 size_t Generation::Stripe::BucketOf(uint64_t prefix) const {
   return bucket_bits == 0 ? 0 : (prefix << kStripeBits) >> (kPrefixBits - bucket_bits);
 }
 
-void Generation::Stripe::GrowIfFull() {
-  if (entries.size() < kItemsOfBucket * buckets.size() || buckets.size() == kBucketsMax) return;
-  ++bucket_bits;
-  std::vector<Bucket> grown(buckets.size() * 2);
+void Generation::Stripe::GrowTo(uint32_t bits) {
+  bucket_bits = bits;
+  std::vector<Bucket> grown(size_t{1} << bits);
+  occupied = {};
   for (const Bucket& bucket : buckets) {
     if (TAILRACE_MUTANT("growing-stripe-forgets")) break;
     for (const Slot& slot : bucket) {
-      Bucket& target = grown[BucketOf(slot.prefix)];
-      target.insert(target.end(), slot);
+      const size_t at = BucketOf(slot.prefix);
+      grown[at].insert(grown[at].end(), slot);
+      occupied.Set(at);
     }
   }
   buckets = std::move(grown);
@@ -82,23 +103,31 @@ void Generation::SetItem(TableId table, ByteView key, Lsn lsn, std::optional<Byt
   Stripe& stripe = stripes_[StripeOf(key)];
   const Key wanted(table, key);
   MutexLock lock(stripe.latch);
-  Bucket* bucket = &stripe.buckets[stripe.BucketOf(wanted.prefix)];
-  auto place = bucket->lower_bound(wanted);
-  if (place != bucket->end() && !Order()(wanted, *place)) {
+  if (stripe.entries.empty() && first_bucket_bits_ > 0) stripe.GrowTo(first_bucket_bits_);
+  const size_t at = stripe.BucketOf(wanted.prefix);
+  Bucket& bucket = stripe.buckets[at];
+  const auto place = bucket.lower_bound(wanted);
+  if (place != bucket.end() && !Order()(wanted, *place)) {
     BufferedItem& item = place->entry->item;
     TAILRACE_CHECK(item.lsn < lsn, "changes of a key come in journal order");
     item = BufferedItem{lsn, image};
     return;
   }
+  if (!TAILRACE_MUTANT("filter-forgets-keys")) filter_.Add(table, wanted.prefix);
   stripe.entries.push_back({key, {lsn, image}});
-  bucket->insert(place, Slot{table, wanted.prefix, &stripe.entries.back()});
-  stripe.GrowIfFull();
+  bucket.insert(place, Slot{table, wanted.prefix, &stripe.entries.back()});
+  stripe.occupied.Set(at);
+  const size_t buckets = stripe.buckets.size();
+  if (stripe.entries.size() >= kItemsOfBucket * buckets && buckets < kBucketsMax) {
+    stripe.GrowTo(stripe.bucket_bits + 1);
+  }
   changes_.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::optional<BufferedItem> Generation::Find(TableId table, ByteView key) const {
-  const Stripe& stripe = stripes_[StripeOf(key)];
   const Key wanted(table, key);
+  if (!filter_.MayHold(table, wanted.prefix)) return std::nullopt;
+  const Stripe& stripe = stripes_[StripeOf(key)];
   MutexLock lock(stripe.latch);
   const Bucket& bucket = stripe.buckets[stripe.BucketOf(wanted.prefix)];
   const auto found = bucket.find(wanted);
@@ -140,9 +169,13 @@ std::vector<Generation::KeyedItem> Generation::Range(TableId table, ByteView low
     const size_t first_bucket = number == first ? stripe.BucketOf(from.prefix) : 0;
     const size_t last_bucket =
         number == last && !upper.empty() ? stripe.BucketOf(to.prefix) : stripe.buckets.size() - 1;
-    for (size_t i = 0; i <= last_bucket - first_bucket && found.size() < count; ++i) {
-      const Bucket& bucket = stripe.buckets[forward ? first_bucket + i : last_bucket - i];
-      if (!bucket.empty()) AddRange(bucket, from, to, count, direction, found);
+    const size_t begin = forward ? first_bucket : last_bucket;
+    const size_t end = forward ? last_bucket : first_bucket;
+    for (size_t at = stripe.occupied.Next(begin, direction);
+         at >= first_bucket && at <= last_bucket && found.size() < count;
+         at = stripe.occupied.Next(forward ? at + 1 : at - 1, direction)) {
+      AddRange(stripe.buckets[at], from, to, count, direction, found);
+      if (at == end) break;
     }
   }
   return found;
@@ -152,6 +185,7 @@ std::vector<TableId> Generation::Tables() const {
   std::set<TableId> tables;
   for (const Stripe& stripe : stripes_) {
     MutexLock lock(stripe.latch);
+    if (stripe.entries.empty()) continue;
     for (const Bucket& bucket : stripe.buckets) {
       for (auto at = bucket.begin(); at != bucket.end();) {
         const TableId table = at->table;
@@ -181,7 +215,7 @@ GenerationView WriteBuffer::View() const {
 std::shared_ptr<const Generation> WriteBuffer::Freeze() {
   MutexLock lock(mutex_);
   TAILRACE_CHECK(frozen_ == nullptr, "one generation is drained at a time");
-  frozen_ = std::exchange(active_, std::make_shared<Generation>(gate_));
+  frozen_ = std::exchange(active_, std::make_shared<Generation>(gate_, active_->changes()));
   active_now_.store(active_.get(), std::memory_order_release);
   return frozen_;
 }

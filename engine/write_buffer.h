@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "engine/fold.h"
+#include "engine/key_filter.h"
 #include "shards/types.h"
 #include "wal/mutex.h"
 #include "wal/types.h"
@@ -53,7 +54,8 @@ class GenerationGate {
 
 class Generation final : public ItemSink {
  public:
-  explicit Generation(std::shared_ptr<GenerationGate> gate);
+  // `changes_expected`: a guess at how many keys it will hold.
+  explicit Generation(std::shared_ptr<GenerationGate> gate, uint64_t changes_expected = 0);
   ~Generation() override;
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
@@ -109,19 +111,34 @@ class Generation final : public ItemSink {
   };
   using Bucket = absl::btree_set<Slot, Order>;
 
-  // A stripe begins with one bucket and doubles their number as it fills, so that a search ends in
-  // a set of one node. Keys of one partition share a bucket, which is then a deep set like any.
+  // A stripe doubles the number of its buckets as it fills, so that a search ends in a set of one
+  // node. It begins with as many as the guess says, once something is put there. Keys of one
+  // partition share a bucket, which is then a deep set like any.
   static constexpr size_t kItemsOfBucket = 4;
-  static constexpr size_t kBucketsMax = 512;
+  static constexpr uint32_t kBucketBitsMax = 9;
+  static constexpr size_t kBucketsMax = size_t{1} << kBucketBitsMax;
+
+  // Which buckets hold something: a scan passes over the others.
+  class OccupiedBuckets {
+   public:
+    void Set(size_t at) { words_[at / kWordBits] |= uint64_t{1} << at % kWordBits; }
+    // The first of them from `at` on in this direction, itself included. kBucketsMax: none.
+    size_t Next(size_t at, Direction direction) const;
+
+   private:
+    static constexpr size_t kWordBits = 64;
+    std::array<uint64_t, kBucketsMax / kWordBits> words_{};
+  };
 
   struct alignas(64) Stripe {
     mutable Mutex latch;
     uint32_t bucket_bits TAILRACE_GUARDED_BY(latch) = 0;
     std::vector<Bucket> buckets TAILRACE_GUARDED_BY(latch) = std::vector<Bucket>(1);
+    OccupiedBuckets occupied TAILRACE_GUARDED_BY(latch);
     std::deque<Entry> entries TAILRACE_GUARDED_BY(latch);  // Stay where they are.
 
     size_t BucketOf(uint64_t prefix) const TAILRACE_REQUIRES(latch);
-    void GrowIfFull() TAILRACE_REQUIRES(latch);
+    void GrowTo(uint32_t bits) TAILRACE_REQUIRES(latch);
   };
 
   static size_t StripeOf(ByteView key) { return static_cast<unsigned char>(key.front()); }
@@ -129,6 +146,8 @@ class Generation final : public ItemSink {
                        Direction direction, std::vector<KeyedItem>& found);
 
   const std::shared_ptr<GenerationGate> gate_;
+  const uint32_t first_bucket_bits_;
+  KeyFilter filter_;
   std::array<Stripe, kStripes> stripes_;
   std::atomic<uint64_t> changes_{0};
 };

@@ -51,6 +51,9 @@ std::string RandomBound(test::Random& random) {
 struct Doubled {
   using Map = std::map<std::pair<TableId, std::string>, Lsn>;
 
+  explicit Doubled(uint64_t changes_expected)
+      : generation(std::make_shared<GenerationGate>(), changes_expected) {}
+
   // Map nodes stay where they are, as the journal's memory does.
   void Set(TableId table, const std::string& key, Lsn lsn) {
     const auto at = map.insert_or_assign({table, key}, lsn).first;
@@ -71,13 +74,12 @@ struct Doubled {
     return expected;
   }
 
-  Generation generation{std::make_shared<GenerationGate>()};
+  Generation generation;
   Map map;
 };
 
-TEST(WriteBufferTest, AGenerationIsAnOrderedMapHoweverItsKeysLie) {
-  test::Random random(test::TestSeed());
-  Doubled both;
+void ExpectAnOrderedMap(test::Random& random, uint64_t changes_expected) {
+  Doubled both(changes_expected);
   uint64_t lsn = 0;
   for (int step = 0; step < 40'000; ++step) {
     both.Set(TableId{1 + random.Below(2)}, RandomKey(random), Lsn{++lsn});
@@ -100,6 +102,35 @@ TEST(WriteBufferTest, AGenerationIsAnOrderedMapHoweverItsKeysLie) {
   EXPECT_FALSE(both.generation.Find(TableId{3}, both.map.begin()->first.second));
   EXPECT_EQ(both.generation.changes(), both.map.size());
   EXPECT_EQ(both.generation.Tables(), (std::vector{TableId{1}, TableId{2}}));
+}
+
+TEST(WriteBufferTest, AGenerationIsAnOrderedMapHoweverItsKeysLie) {
+  test::Random random(test::TestSeed());
+  for (const uint64_t expected : {0u, 5'000u, 1'000'000u}) ExpectAnOrderedMap(random, expected);
+}
+
+TEST(WriteBufferTest, TheNextGenerationBeginsWithManyBucketsAndFindsTheFewItHolds) {
+  test::Random random(test::TestSeed());
+  WriteBuffer buffer;
+  const TableId table{1};
+  std::vector<std::string> keys;
+  keys.reserve(20'000);  // The buffer points into them.
+  for (uint64_t lsn = 1; lsn <= 20'000; ++lsn) {
+    keys.push_back(random.Bytes(12));
+    buffer.SetItem(table, keys.back(), Lsn{lsn}, std::nullopt);
+  }
+  buffer.Freeze();
+  for (const auto direction : {Direction::kForward, Direction::kBackward}) {
+    EXPECT_TRUE(buffer.View().active->Range(table, {}, {}, 10, direction).empty());
+  }
+  buffer.SetItem(table, keys.front(), Lsn{30'000}, std::nullopt);
+  for (const auto direction : {Direction::kForward, Direction::kBackward}) {
+    const auto found = buffer.View().active->Range(table, {}, {}, 10, direction);
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_EQ(found.front().first, keys.front());
+  }
+  EXPECT_FALSE(buffer.View().active->Find(table, keys.back()));
+  EXPECT_TRUE(buffer.View().frozen->Find(table, keys.back()));
 }
 
 }  // namespace
