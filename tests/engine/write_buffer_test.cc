@@ -81,7 +81,7 @@ struct Doubled {
 void ExpectAnOrderedMap(test::Random& random, uint64_t changes_expected) {
   Doubled both(changes_expected);
   uint64_t lsn = 0;
-  for (int step = 0; step < 40'000; ++step) {
+  for (int step = 0; step < 15'000; ++step) {
     both.Set(TableId{1 + random.Below(2)}, RandomKey(random), Lsn{++lsn});
     if (step % 50 != 0) continue;
     const TableId table{1 + random.Below(3)};
