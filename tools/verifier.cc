@@ -1,8 +1,10 @@
 #include "tools/verifier.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <memory>
+#include <thread>
 
 #include "engine/catalogue.h"
 #include "engine/cut.pb.h"
@@ -41,7 +43,7 @@ class Verifier {
   Status FindDamagedTables(const Status& checksums);
   Status CheckJournal();
   Status CheckFrames();
-  void CheckRecovery(const std::vector<wal::SegmentSummary>& segments);
+  Status CheckRecovery(const std::vector<wal::SegmentSummary>& segments);
   Status CheckShards();
   Result<std::vector<ShardToCheck>> ListShards();
   Status CheckShard(const ShardToCheck& shard, StreamFold& fold);
@@ -185,7 +187,7 @@ Lsn BeginOfWhole(const std::vector<wal::SegmentSummary>& segments) {
 }
 
 // Whether opening the store would find the journal whole: recovery's own decision.
-void Verifier::CheckRecovery(const std::vector<wal::SegmentSummary>& segments) {
+Status Verifier::CheckRecovery(const std::vector<wal::SegmentSummary>& segments) {
   wal::JournalStart start{.store_id = identity_.store_id};
   start.from = cut_ ? Lsn{cut_->lsn()} : BeginOfWhole(segments);
   start.known_durable = cut_ ? start.from : Lsn{};
@@ -194,17 +196,24 @@ void Verifier::CheckRecovery(const std::vector<wal::SegmentSummary>& segments) {
   constexpr int kTriesMax = 3;
   Status failure;
   for (int i = 0; i < kTriesMax; ++i) {
+    if (i > 0 && !cut_) {  // What was recycled since then is not missing.
+      TAILRACE_ASSIGN_OR_RETURN(
+          const auto now,
+          wal::ScanJournal(fs_, paths_.journal, [](const wal::Frame&) { return true; }));
+      start.from = BeginOfWhole(now);
+    }
     const auto plan = wal::PlanRecovery(fs_, paths_.journal, start);
     failure = plan.status();
     if (!plan.ok()) continue;
     report_.journal_proven_end = plan->end.value;
     report_.journal_torn_bytes = plan->torn_bytes;
     report_.closed = plan->clean_close;
-    return;
+    return Status::Ok();
   }
   Add({.file = paths_.journal,
        .what = failure.message(),
        .affects = "all tables: the store does not open"});
+  return Status::Ok();
 }
 
 Status Verifier::CheckJournal() {
@@ -242,7 +251,7 @@ Status Verifier::CheckJournal() {
       Add({.file = segment.path, .offset = 0, .what = "a segment of another store"});
     }
   }
-  CheckRecovery(segments);
+  TAILRACE_RETURN_IF_ERROR(CheckRecovery(segments));
   return Status::Ok();
 }
 
@@ -429,7 +438,16 @@ uint64_t VerifyReport::damages() const {
 }
 
 Result<VerifyReport> VerifyStore(wal::FileSystem& fs, const std::string& directory, Depth depth) {
-  return Verifier(fs, directory, depth).Run();
+  // What an owner is in the middle of can look like damage, which does not last.
+  constexpr int kTriesMax = 3;
+  constexpr auto kPause = std::chrono::milliseconds(300);
+  for (int i = 1;; ++i) {
+    auto report = Verifier(fs, directory, depth).Run();
+    if (i == kTriesMax || !report.ok() || report->damages() == 0) return report;
+    const auto in_use = fs.IsLocked(engine::StorePaths(directory).lock);
+    if (!in_use.ok() || !*in_use) return report;
+    std::this_thread::sleep_for(kPause);
+  }
 }
 
 }  // namespace tailrace::tools

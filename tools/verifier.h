@@ -51,7 +51,8 @@ enum class Depth {
            // files.
 };
 
-// Checks the store in `directory`. Damage is in the report, not an error. Errors: kNotFound (no
+// Checks the store in `directory`; one in use up to three times, while it looks damaged, since a
+// change under way may look so. Damage is in the report, not an error. Errors: kNotFound (no
 // store), kBusy (deep: it is in use), kUnsupported (a newer format), kIoError.
 Result<VerifyReport> VerifyStore(wal::FileSystem& fs, const std::string& directory, Depth depth);
 

@@ -89,6 +89,27 @@ TEST(HistoryCheckersTest, RightHistoriesPass) {
   EXPECT_TRUE(Holds({Put(0, 5, 1, 7, 100), Read(5, 6, {{1, kAbsent}})}));
 }
 
+TEST(HistoryCheckersTest, WhatIsNotSafeHasNoPlaceInTimeUntilItIsSeen) {
+  // Returned before it was safe, for the put of item 1 before it was under way still.
+  Operation unsafe = Put(3, 4, 2, 9, 300);
+  unsafe.safe_ns = 30;
+  unsafe.accesses.push_back({.key = 3, .action = Action::kCheck, .seen = kAbsent});
+  const History history{Put(0, 1, 1, 7, 100), Put(2, 20, 1, 8, 200), unsafe};
+  const auto with = [&](const Operation& before) {
+    History longer = history;
+    longer.push_back(before);
+    longer.push_back(Read(7, 8, {{1, List({7})}}));
+    return longer;
+  };
+  // To read an item that it only looked at says nothing of the rest.
+  EXPECT_TRUE(OrderHolds(with(Read(5, 6, {{3, kAbsent}})))) << CheckOrder(history).problem;
+  // To be shown what it wrote says that it is safe, and so is all before it.
+  EXPECT_FALSE(OrderHolds(with(Read(5, 6, {{2, List({9})}}))));
+  // And what it wrote, and looked at, comes before any later write there.
+  EXPECT_FALSE(OrderHolds(with(Put(5, 6, 2, 8, 250))));
+  EXPECT_FALSE(OrderHolds(with(Put(5, 6, 3, 8, 250))));
+}
+
 TEST(HistoryCheckersTest, AStaleReadIsRefused) {
   EXPECT_FALSE(Holds({Put(0, 1, 1, 7, 100), Read(2, 3, {{1, kAbsent}})}));
   EXPECT_FALSE(Holds({Put(0, 1, 1, 7, 100), Put(2, 3, 1, 8, 200), Read(4, 5, {{1, List({7})}})}));

@@ -3,6 +3,7 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <algorithm>
+#include <optional>
 
 namespace tailrace::test {
 namespace {
@@ -19,9 +20,22 @@ struct Version {
   Point last = kForEver;
 };
 
+// The highest point of some operations, and which has it.
+struct Bound {
+  Point point = 1;
+  std::optional<size_t> operation = std::nullopt;
+
+  void Raise(Point to, size_t by) {
+    if (to > point) *this = {to, by};
+  }
+};
+
 struct Key {
   std::vector<Version> versions = {{}};
-  Point low = 1;  // The highest point of all that returned and is about it.
+  Bound low;  // Of all that returned and is about it.
+  // The same without what left it as it was and is not safe yet: to read it then proves nothing of
+  // what else that did.
+  Bound low_of_reads;
 };
 
 class OrderChecker {
@@ -116,30 +130,35 @@ class OrderChecker {
           Fail("it saw what was written only after it returned", operation);
           return;
         }
+        const bool safe = operation.commit == 0 || operation.safe_ns == operation.returned_ns;
         for (const Access& access : operation.accesses) {
-          Point& low = At(access.key).low;
-          low = std::max(low, point);
+          Key& key = At(access.key);
+          key.low.Raise(point, event.operation);
+          if (safe || access.sequence != 0) key.low_of_reads.Raise(point, event.operation);
         }
       }
-      if (event.kind == Kind::kSafe) low_ = std::max(low_, point);
+      if (event.kind == Kind::kSafe) low_.Raise(point, event.operation);
     }
   }
 
   bool Place(size_t at) {
     const Operation& operation = operations_[at];
-    Point low = low_;
+    Bound low = low_;
     for (const Access& access : operation.accesses) {
-      low = std::max(low, At(access.key).low);
+      const Key& key = At(access.key);
+      const Bound& of_key = operation.commit == 0 ? key.low_of_reads : key.low;
+      if (of_key.point > low.point) low = of_key;
     }
     if (operation.commit == 0) return PlaceRead(operation, low, points_[at]);
     called_ = std::max(called_, points_[at]);
-    return points_[at] >= low ||
-           Fail("it was called after something was done that lies behind it", operation);
+    return points_[at] >= low.point ||
+           Fail("it was called after something was done that lies behind it" + Before(low),
+                operation);
   }
 
   // The first point at or after `low` at which all that the operation saw stands.
-  bool PlaceRead(const Operation& operation, Point low, Point& point) {
-    point = low | 1;
+  bool PlaceRead(const Operation& operation, const Bound& low, Point& point) {
+    point = low.point | 1;
     bool moved = true;
     while (moved) {
       moved = false;
@@ -147,7 +166,7 @@ class OrderChecker {
         const auto content = ContentBefore(operation, access);
         if (!content) continue;
         const auto next = NextStanding(access.key, *content, point);
-        if (!next) return FailRead(access.key, *content, point, operation);
+        if (!next) return FailRead(access.key, *content, point, low, operation);
         moved = moved || *next != point;
         point = *next;
       }
@@ -155,7 +174,14 @@ class OrderChecker {
     return JudgeRead(operation);
   }
 
-  bool FailRead(uint32_t key, Content content, Point from, const Operation& operation) {
+  // What was over before an operation was called, and says where it lies.
+  std::string Before(const Bound& low) const {
+    return low.operation ? "\n  what was over before: " + ToString(operations_[*low.operation])
+                         : "";
+  }
+
+  bool FailRead(uint32_t key, Content content, Point from, const Bound& low,
+                const Operation& operation) {
     const auto found = by_content_.find({key, content});
     if (found == by_content_.end()) {
       return Fail("nobody ever left what it saw of key " + std::to_string(key), operation);
@@ -169,7 +195,7 @@ class OrderChecker {
     return Fail("what it saw of key " + std::to_string(key) + " was gone before it was called" +
                     "\n  written by " + at(last.first - 1) + "\n  replaced by " +
                     at(last.last + 1) + "\n  what lies before the call: " + at(from - 1) +
-                    "\n  the reader",
+                    Before(low) + "\n  the reader",
                 operation);
   }
 
@@ -218,7 +244,7 @@ class OrderChecker {
   std::vector<size_t> commits_;  // By number.
   std::vector<Point> points_;    // Of the operations.
   Point called_ = 1;             // The highest of a commit that was called.
-  Point low_ = 1;                // The highest of all that is safe.
+  Bound low_;                    // Of all that is safe.
   absl::flat_hash_map<uint32_t, Key> keys_;
   absl::flat_hash_map<std::pair<uint32_t, Content>, std::vector<size_t>> by_content_;
 };

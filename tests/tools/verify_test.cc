@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <optional>
+#include <thread>
 
 #include "engine/store.h"
 #include "tests/support/copy_store.h"
@@ -138,7 +140,28 @@ TEST_F(Verify, AStoreInUsePasses) {
   auto store = Store::Open(run_.store(), Options());
   ASSERT_OK(store);
   Fill(**store);
-  EXPECT_TRUE(Damages().empty());
+  const auto damages = Damages();
+  EXPECT_TRUE(damages.empty()) << damages;
+}
+
+// What the owner recycles while the journal is read is not missing.
+TEST_F(Verify, AStoreInUseMayMoveOnWhileItIsRead) {
+  auto store = Store::Open(run_.store(), Options());
+  ASSERT_OK(store);
+  Fill(**store);
+  std::atomic<bool> stop{false};
+  std::thread owner([&] {
+    for (int64_t round = 4; !stop; ++round) {
+      for (int64_t id = 0; id < 1000; ++id) ASSERT_OK((*store)->Put("Games", Game(id, round)));
+      ASSERT_OK((*store)->Checkpoint());
+    }
+  });
+  for (int i = 0; i < 20; ++i) {
+    const auto damages = Damages();
+    EXPECT_TRUE(damages.empty()) << damages;
+  }
+  stop = true;
+  owner.join();
 }
 
 TEST_F(Verify, AFlippedBitInAShardLogIsFound) {
