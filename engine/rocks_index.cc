@@ -50,8 +50,8 @@ class NoLog final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
-// Few and large: a file's filter and its index are a block each, of a megabyte if the file is
-// large. One that fits into no shard is read and unpacked for every look.
+// Few and large: in files of older versions the filter and the index are a block each, of a
+// megabyte if the file is large. One that fits into no shard is read and unpacked for every look.
 int CacheShardBits(const ItemIndexOptions& options) {
   constexpr uint64_t kShardBytes = 4ull << 20;
   constexpr int kBitsMax = 6;
@@ -88,6 +88,12 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   table.cache_index_and_filter_blocks = true;
   // Every look for an old item asks the filters of level 0: they need not be looked for themselves.
   table.metadata_cache_options.unpartitioned_pinning = rocksdb::PinningTier::kFlushedAndSimilar;
+  table.metadata_cache_options.partition_pinning = rocksdb::PinningTier::kFlushedAndSimilar;
+  table.metadata_cache_options.top_level_index_pinning = rocksdb::PinningTier::kAll;
+  // In pieces: whole, those of ten million items are larger than the cache, and each look would
+  // read and unpack a megabyte.
+  table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+  table.partition_filters = true;
   table.block_size = kTableBlockBytes;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
