@@ -43,7 +43,7 @@ class Verifier {
   Status FindDamagedTables(const Status& checksums);
   Status CheckJournal();
   Status CheckFrames();
-  Status CheckRecovery(const std::vector<wal::SegmentSummary>& segments);
+  Status CheckRecovery();
   Status CheckShards();
   Result<std::vector<ShardToCheck>> ListShards();
   Status CheckShard(const ShardToCheck& shard, StreamFold& fold);
@@ -187,32 +187,28 @@ Lsn BeginOfWhole(const std::vector<wal::SegmentSummary>& segments) {
 }
 
 // Whether opening the store would find the journal whole: recovery's own decision.
-Status Verifier::CheckRecovery(const std::vector<wal::SegmentSummary>& segments) {
+Status Verifier::CheckRecovery() {
   wal::JournalStart start{.store_id = identity_.store_id};
-  start.from = cut_ ? Lsn{cut_->lsn()} : BeginOfWhole(segments);
-  start.known_durable = cut_ ? start.from : Lsn{};
   start.may_create = !identity_.complete;
-  // A store in use moves on while it is read, which can look like damage: that would not last.
-  constexpr int kTriesMax = 3;
-  Status failure;
-  for (int i = 0; i < kTriesMax; ++i) {
-    if (i > 0 && !cut_) {  // What was recycled since then is not missing.
-      TAILRACE_ASSIGN_OR_RETURN(
-          const auto now,
-          wal::ScanJournal(fs_, paths_.journal, [](const wal::Frame&) { return true; }));
-      start.from = BeginOfWhole(now);
-    }
-    const auto plan = wal::PlanRecovery(fs_, paths_.journal, start);
-    failure = plan.status();
-    if (!plan.ok()) continue;
-    report_.journal_proven_end = plan->end.value;
-    report_.journal_torn_bytes = plan->torn_bytes;
-    report_.closed = plan->clean_close;
+  if (cut_) {
+    start.from = start.known_durable = Lsn{cut_->lsn()};
+  } else {
+    // The headers as they are now: what was recycled while the frames were read is not missing.
+    TAILRACE_ASSIGN_OR_RETURN(
+        const auto segments,
+        wal::ScanJournal(fs_, paths_.journal, [](const wal::Frame&) { return false; }));
+    start.from = BeginOfWhole(segments);
+  }
+  const auto plan = wal::PlanRecovery(fs_, paths_.journal, start);
+  if (!plan.ok()) {
+    Add({.file = paths_.journal,
+         .what = plan.status().message(),
+         .affects = "all tables: the store does not open"});
     return Status::Ok();
   }
-  Add({.file = paths_.journal,
-       .what = failure.message(),
-       .affects = "all tables: the store does not open"});
+  report_.journal_proven_end = plan->end.value;
+  report_.journal_torn_bytes = plan->torn_bytes;
+  report_.closed = plan->clean_close;
   return Status::Ok();
 }
 
@@ -251,8 +247,7 @@ Status Verifier::CheckJournal() {
       Add({.file = segment.path, .offset = 0, .what = "a segment of another store"});
     }
   }
-  TAILRACE_RETURN_IF_ERROR(CheckRecovery(segments));
-  return Status::Ok();
+  return CheckRecovery();
 }
 
 Result<std::vector<ShardToCheck>> Verifier::ListShards() {
@@ -438,7 +433,8 @@ uint64_t VerifyReport::damages() const {
 }
 
 Result<VerifyReport> VerifyStore(wal::FileSystem& fs, const std::string& directory, Depth depth) {
-  // What an owner is in the middle of can look like damage, which does not last.
+  // What an owner is in the middle of can look like damage, which does not last. Nothing tells who
+  // only reads its files when it is through.
   constexpr int kTriesMax = 3;
   constexpr auto kPause = std::chrono::milliseconds(300);
   for (int i = 1;; ++i) {

@@ -62,14 +62,11 @@ std::optional<Lsn> OldEndOf(const std::vector<ScannedFile>& files, Epoch epoch) 
 // Whether the segment's file was recycled since it was looked at: a journal that is in use gives up
 // its oldest segments, and then nobody needs what was in them.
 bool WasRecycled(FileSystem& fs, const SegmentSummary& summary) {
-  std::string block(kSegmentHeaderBytes, '\0');
   const auto file = fs.Open(summary.path, OpenMode::kRead);
   if (!file.ok()) return file.status().code() == StatusCode::kNotFound;
-  const auto read_bytes = (*file)->Read(0, block.data(), block.size());
+  const auto block = ReadPiece(**file, 0, kSegmentHeaderBytes);
   SegmentHeader header;
-  return read_bytes.ok() &&
-         DecodeSegmentHeader(ByteView(block).substr(0, *read_bytes), header) ==
-             SegmentHeaderState::kValid &&
+  return block.ok() && DecodeSegmentHeader(*block, header) == SegmentHeaderState::kValid &&
          (header.base != summary.header.base || header.epoch != summary.header.epoch);
 }
 
