@@ -105,6 +105,7 @@ Result<Cut> OpenIndex(Core& core) {
   options.block_cache_bytes = core.options.block_cache_bytes;
   options.item_cache_bytes = core.options.item_cache_bytes;
   options.shared_table_bytes_max = core.options.shared_table_bytes_max;
+  options.ingest_bytes_expected = core.options.generation_bytes_max;
   options.background_work = core.options.threads == StoreThreads::kOwn;
   TAILRACE_ASSIGN_OR_RETURN(const bool exists,
                             fs.Exists(wal::JoinPath(core.paths.items, "CURRENT")));

@@ -1,14 +1,11 @@
 #include "engine/rocks_index.h"
 
-#include <rocksdb/filter_policy.h>
-#include <rocksdb/table.h>
-
 #include <algorithm>
-#include <bit>
 #include <charconv>
 
 #include "engine/rocks_fs.h"
 #include "engine/rocks_ingest.h"
+#include "engine/rocks_tables.h"
 #include "wal/coding.h"
 
 namespace tailrace::engine {
@@ -17,9 +14,11 @@ namespace {
 constexpr int kOpenFilesMax = 256;
 // Memtables stay empty: a family takes no megabyte for each.
 constexpr size_t kArenaBlockBytes = 4096;
-// Most reads are of one item, and cost what the block around it costs to read, check and unpack.
-constexpr size_t kTableBlockBytes = 2048;
 constexpr size_t kCompactionReadBytes = 2 << 20;
+// What is compacted into level 1 is read and written together with all of it. So files gather at
+// level 0 until they are about as large as level 1 may be, for each is asked by every look.
+constexpr int kLevel0Files = 8;
+constexpr uint64_t kLevel1BytesMax = 2ull << 30;
 constexpr char kFamilyPrefix = 't';
 constexpr char kResidencePrefix[] = "shared/";
 
@@ -50,13 +49,10 @@ class NoLog final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
-// Few and large: in files of older versions the filter and the index are a block each, of a
-// megabyte if the file is large. One that fits into no shard is read and unpacked for every look.
-int CacheShardBits(const ItemIndexOptions& options) {
-  constexpr uint64_t kShardBytes = 4ull << 20;
-  constexpr int kBitsMax = 6;
-  const uint64_t shards = std::max<uint64_t>(1, options.block_cache_bytes / kShardBytes);
-  return std::min(kBitsMax, static_cast<int>(std::bit_width(shards)) - 1);
+uint64_t Level1Bytes(uint64_t ingest_bytes_expected) {
+  constexpr uint64_t kBytesMin = 256ull << 20;
+  const uint64_t level0_bytes = std::min(ingest_bytes_expected, kLevel1BytesMax) * kLevel0Files;
+  return std::clamp(level0_bytes, kBytesMin, kLevel1BytesMax);
 }
 
 rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
@@ -72,6 +68,8 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
   options.compression = rocksdb::kLZ4Compression;  // Reads wait for it.
   // By itself, this version reads what it compacts a block at a time.
   options.compaction_readahead_size = kCompactionReadBytes;
+  options.level0_file_num_compaction_trigger = kLevel0Files;
+  options.max_bytes_for_level_base = Level1Bytes(from.ingest_bytes_expected);
   options.avoid_unnecessary_blocking_io = from.background_work;
   options.disable_auto_compactions = !from.background_work;
   if (!from.background_work) {
@@ -80,22 +78,7 @@ rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {
     options.stats_dump_period_sec = 0;
     options.stats_persist_period_sec = 0;
   }
-  rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(from.block_cache_bytes, CacheShardBits(from));
-  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));
-  table.format_version = 5;
-  table.checksum = rocksdb::kXXH3;
-  table.cache_index_and_filter_blocks = true;
-  // Every look for an old item asks the filters of level 0: they need not be looked for themselves.
-  table.metadata_cache_options.unpartitioned_pinning = rocksdb::PinningTier::kFlushedAndSimilar;
-  table.metadata_cache_options.partition_pinning = rocksdb::PinningTier::kFlushedAndSimilar;
-  table.metadata_cache_options.top_level_index_pinning = rocksdb::PinningTier::kAll;
-  // In pieces: whole, those of ten million items are larger than the cache, and each look would
-  // read and unpack a megabyte.
-  table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
-  table.partition_filters = true;
-  table.block_size = kTableBlockBytes;
-  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.table_factory = NewTableFactory(from.block_cache_bytes);
   return options;
 }
 

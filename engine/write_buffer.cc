@@ -113,7 +113,6 @@ void Generation::SetItem(TableId table, ByteView key, Lsn lsn, std::optional<Byt
     item = BufferedItem{lsn, image};
     return;
   }
-  if (!TAILRACE_MUTANT("filter-forgets-keys")) filter_.Add(table, wanted.prefix);
   stripe.entries.push_back({key, {lsn, image}});
   bucket.insert(place, Slot{table, wanted.prefix, &stripe.entries.back()});
   stripe.occupied.Set(at);
@@ -126,7 +125,6 @@ void Generation::SetItem(TableId table, ByteView key, Lsn lsn, std::optional<Byt
 
 std::optional<BufferedItem> Generation::Find(TableId table, ByteView key) const {
   const Key wanted(table, key);
-  if (!filter_.MayHold(table, wanted.prefix)) return std::nullopt;
   const Stripe& stripe = stripes_[StripeOf(key)];
   MutexLock lock(stripe.latch);
   const Bucket& bucket = stripe.buckets[stripe.BucketOf(wanted.prefix)];

@@ -22,7 +22,6 @@
 #include <vector>
 
 #include "engine/fold.h"
-#include "engine/key_filter.h"
 #include "shards/types.h"
 #include "wal/mutex.h"
 #include "wal/types.h"
@@ -147,7 +146,6 @@ class Generation final : public ItemSink {
 
   const std::shared_ptr<GenerationGate> gate_;
   const uint32_t first_bucket_bits_;
-  KeyFilter filter_;
   std::array<Stripe, kStripes> stripes_;
   std::atomic<uint64_t> changes_{0};
 };
