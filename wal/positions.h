@@ -28,7 +28,7 @@ namespace tailrace::wal {
 
 // How long changes may gather before fan-out folds them, while nobody waits for what it makes. Each
 // time, it takes a processor from whoever writes.
-inline constexpr uint64_t kFanOutGatherUs = 5000;
+inline constexpr uint64_t kFanOutGatherUs = 20'000;
 
 class Positions {
  public:
