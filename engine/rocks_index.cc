@@ -15,8 +15,8 @@ constexpr int kOpenFilesMax = 256;
 // Memtables stay empty: a family takes no megabyte for each.
 constexpr size_t kArenaBlockBytes = 4096;
 constexpr size_t kCompactionReadBytes = 2 << 20;
-// What is compacted into level 1 is read and written together with all of it. So files gather at
-// level 0 until they are about as large as level 1 may be, for each is asked by every look.
+// What is compacted into level 1 is written together with all of it, so files gather at level 0
+// until they are about as large. No more of them, for every look asks each.
 constexpr int kLevel0Files = 8;
 constexpr uint64_t kLevel1BytesMax = 2ull << 30;
 constexpr char kFamilyPrefix = 't';
