@@ -55,7 +55,7 @@ struct ItemIndexOptions {
   uint64_t block_cache_bytes = 64ull << 20;
   uint64_t item_cache_bytes = 0;
   uint64_t shared_table_bytes_max = kSharedTableBytesMax;
-  uint64_t ingest_bytes_expected = 0;  // Of items, at most: how much levels should hold.
+  uint64_t ingest_bytes_expected = 0;  // Of one ingest's items, at most. Levels are sized by it.
   // Without: files that are not needed any more are removed by whoever notices, and nothing is
   // compacted but by Tidy. For simulation.
   bool background_work = true;

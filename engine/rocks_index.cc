@@ -18,7 +18,6 @@ constexpr size_t kCompactionReadBytes = 2 << 20;
 // What is compacted into level 1 is written together with all of it, so files gather at level 0
 // until they are about as large. No more of them, for every look asks each.
 constexpr int kLevel0Files = 8;
-constexpr uint64_t kLevel1BytesMax = 2ull << 30;
 constexpr char kFamilyPrefix = 't';
 constexpr char kResidencePrefix[] = "shared/";
 
@@ -51,8 +50,9 @@ class NoLog final : public rocksdb::Logger {
 
 uint64_t Level1Bytes(uint64_t ingest_bytes_expected) {
   constexpr uint64_t kBytesMin = 256ull << 20;
-  const uint64_t level0_bytes = std::min(ingest_bytes_expected, kLevel1BytesMax) * kLevel0Files;
-  return std::clamp(level0_bytes, kBytesMin, kLevel1BytesMax);
+  constexpr uint64_t kBytesMax = 2ull << 30;
+  const uint64_t level0_bytes = std::min(ingest_bytes_expected, kBytesMax) * kLevel0Files;
+  return std::clamp(level0_bytes, kBytesMin, kBytesMax);
 }
 
 rocksdb::Options MakeOptions(rocksdb::Env* env, const ItemIndexOptions& from) {

@@ -8,6 +8,8 @@
 #include <memory>
 #include <string>
 
+#include "engine/rocks_fs.h"
+#include "tests/support/expect_ok.h"
 #include "tests/support/temp_dir.h"
 
 namespace tailrace::engine {
@@ -24,8 +26,7 @@ std::unique_ptr<rocksdb::DB> OpenDatabase(const std::string& directory) {
   options.max_file_opening_threads = 1;  // Each would find room for its file.
   options.table_factory = NewTableFactory(kCacheBytes);
   rocksdb::DB* database = nullptr;
-  const auto opened = rocksdb::DB::Open(options, directory, &database);
-  EXPECT_TRUE(opened.ok()) << opened.ToString();
+  EXPECT_OK(FromRocks(rocksdb::DB::Open(options, directory, &database)));
   return std::unique_ptr<rocksdb::DB>(database);
 }
 
@@ -39,9 +40,9 @@ void Fill(rocksdb::DB& database, int keys) {
   rocksdb::WriteOptions write;
   write.disableWAL = true;
   for (int number = 0; number < keys; ++number) {
-    ASSERT_TRUE(database.Put(write, KeyOf(number), "value").ok());
+    ASSERT_OK(FromRocks(database.Put(write, KeyOf(number), "value")));
   }
-  ASSERT_TRUE(database.CompactRange({}, nullptr, nullptr).ok());
+  ASSERT_OK(FromRocks(database.CompactRange({}, nullptr, nullptr)));
 }
 
 uint64_t PinnedBytes(rocksdb::DB& database) {
@@ -53,7 +54,7 @@ uint64_t PinnedBytes(rocksdb::DB& database) {
 void ExpectKeys(rocksdb::DB& database, int keys) {
   std::string value;
   for (int number = 0; number < keys; number += 997) {
-    ASSERT_TRUE(database.Get({}, KeyOf(number), &value).ok()) << number;
+    ASSERT_OK(FromRocks(database.Get({}, KeyOf(number), &value))) << number;
     ASSERT_TRUE(database.Get({}, KeyOf(number) + "x", &value).IsNotFound()) << number;
   }
 }
